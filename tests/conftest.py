@@ -1,0 +1,47 @@
+"""Set-up shared by all tests; runs before anything imports torch."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def real_data_folder() -> pathlib.Path | None:
+    """The folder of real packs, if RADFORD_DATA names one that exists."""
+    named = os.environ.get("RADFORD_DATA")
+    folder = pathlib.Path(named) if named else ROOT.parent / "shared" / "data"
+    return folder.resolve() if folder.is_dir() else None
+
+
+def cuda_available() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, with the reason, what this machine cannot run."""
+    without_data = real_data_folder() is None
+    for item in items:
+        if without_data and "real_data" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="no real packs: set RADFORD_DATA"))
+        if "gpu" in item.keywords and not cuda_available():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def repository() -> pathlib.Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> pathlib.Path:
+    folder = real_data_folder()
+    assert folder is not None
+    return folder
