@@ -1,0 +1,1 @@
+"""What models read: toy worlds, packs of real data and their sources."""

@@ -1,0 +1,1 @@
+"""Toy worlds: made from a seed, always there, their ground truth known."""
