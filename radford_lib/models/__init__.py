@@ -1,0 +1,1 @@
+"""Networks only: what they are and how they start, not how they are trained."""

@@ -1,0 +1,345 @@
+"""Train a byte language model: shards to parallel streams, truncated backpropagation, Adam.
+
+The loop is :func:`train_language_model`, to be read top to bottom; what it calls stands below it.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from radford_lib.data.corpus import ByteCorpus
+from radford_lib.errors import RadfordError, UsageError
+from radford_lib.models.language_model import ByteLanguageModel, State
+from radford_lib.training.checkpoint import (
+    fingerprint,
+    flatten_optimizer,
+    load_checkpoint,
+    restore_optimizer,
+    save_checkpoint,
+)
+from radford_lib.training.metrics import MetricsLog
+
+LOG_POINTS = 200
+VALIDATION_POINTS = 10
+
+
+@dataclass(frozen=True)
+class LanguageModelConfig:
+    """What decides a language model run; the paper's own values are in the ``paper`` profile.
+
+    ``total_bytes`` are read in updates of ``batch`` streams times ``window`` bytes, over as many
+    epochs as that takes. ``lr`` falls linearly to zero over the run (Adam, no weight decay).
+    ``clip``, if not 0, bounds the norm of the gradient. ``validation_bytes`` are scored
+    ten times a run, where a validation corpus is given.
+    """
+
+    cell: str = "mlstm"
+    hidden: int = 512
+    embed: int = 64
+    weight_norm: bool = True
+    batch: int = 64
+    window: int = 64
+    total_bytes: int = 10_000_000
+    lr: float = 2e-3
+    clip: float = 1.0
+    validation_bytes: int = 200_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = ("hidden", "embed", "batch", "window", "total_bytes", "validation_bytes")
+        for name in sizes:
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.updates < 1:
+            raise UsageError(
+                f"total_bytes {self.total_bytes} is less than one update of batch {self.batch} "
+                f"x window {self.window} bytes"
+            )
+        if not self.lr > 0 or self.clip < 0:
+            raise UsageError("lr must be positive and clip 0 (off) or positive")
+
+    @property
+    def updates(self) -> int:
+        return self.total_bytes // (self.batch * self.window)
+
+
+@dataclass(frozen=True)
+class LanguageModelRun:
+    """A trained model and how it came about.
+
+    ``history`` has rows of update, bytes, bits_per_byte, lr and seconds, and now and then
+    valid_bits_per_byte. ``seconds`` counts the loop (with validation), over all its processes.
+    ``valid_bits_per_byte`` is the final one, None without a validation corpus.
+    """
+
+    model: ByteLanguageModel
+    config: LanguageModelConfig
+    history: list[dict[str, Any]]
+    seconds: float
+    bytes_seen: int
+    valid_bits_per_byte: float | None
+    device: str
+
+
+def train_language_model(
+    config: LanguageModelConfig,
+    corpus: ByteCorpus,
+    *,
+    validation: ByteCorpus | None = None,
+    checkpoint_dir: str | Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    progress: bool = True,
+    device: str | None = None,
+) -> LanguageModelRun:
+    """Train on ``corpus``, or continue, or return the finished run of ``checkpoint_dir``.
+
+    As in the paper (section 3): each shard is read in ``batch`` parallel streams, the state starts
+    at zero with each shard and is carried from window to window, gradients are not. On CPU a
+    continued run equals an unbroken one to the bit; a kill loses at most ``checkpoint_seconds``.
+    Raises ``RadfordError`` when the loss is no longer finite, when the corpus has too few bytes
+    for one update, and when the checkpoint is damaged or belongs to another run.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    identity = language_model_fingerprint(config, corpus, validation)
+    model = ByteLanguageModel(
+        config.cell, config.hidden, config.embed, config.weight_norm, config.seed
+    ).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+    at = _Position(state=model.initial_state(config.batch))
+    if checkpoint_dir is not None:
+        _resume(checkpoint_dir, identity, model, optimizer, at)
+
+    log = MetricsLog(checkpoint_dir, at.rows)
+    log_every = max(1, config.updates // LOG_POINTS)
+    validate_every = max(1, config.updates // VALIDATION_POINTS)
+    per_update = config.batch * config.window
+    windows = shard_windows(corpus, config.batch, config.window, config.seed, skip=at.update)
+    since_log = list(at.since_log)
+    last_saved = time.perf_counter()
+    started = last_saved - at.seconds
+
+    bar = tqdm(
+        total=config.updates * per_update,
+        initial=at.update * per_update,
+        desc=f"{config.cell} {config.hidden}",
+        unit="B",
+        unit_scale=True,
+        disable=not progress,
+    )
+    with bar:
+        while at.update < config.updates:
+            inputs, targets, starts_shard = next(windows)
+            if starts_shard:
+                at.state = model.initial_state(config.batch)
+            lr = config.lr * (1 - at.update / config.updates)
+            loss, norm, at.state = update_once(
+                model, optimizer, inputs.to(device), targets.to(device), at.state, lr, config.clip
+            )
+            at.update += 1
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise RadfordError(
+                    f"training diverged at update {at.update} (loss {loss:g}, gradient norm "
+                    f"{norm:g}): lower lr ({config.lr:g}) or clip ({config.clip:g})"
+                )
+            since_log.append(loss / math.log(2))
+            bar.update(per_update)
+
+            last = at.update == config.updates
+            measured: dict[str, float] = {}
+            if validation is not None and (at.update % validate_every == 0 or last):
+                at.valid_bits = bits_per_byte(model, validation, max_bytes=config.validation_bytes)
+                measured["valid_bits_per_byte"] = at.valid_bits
+            at.seconds = time.perf_counter() - started
+            if at.update % log_every == 0 or last or measured:
+                log.append(
+                    update=at.update,
+                    bytes=at.update * per_update,
+                    bits_per_byte=sum(since_log) / len(since_log),
+                    gradient_norm=norm,
+                    lr=lr,
+                    seconds=at.seconds,
+                    **measured,
+                )
+                bar.set_postfix_str(f"{log.rows[-1]['bits_per_byte']:.2f} bits/byte")
+                since_log = []
+            if checkpoint_dir is not None and (
+                last or time.perf_counter() - last_saved >= checkpoint_seconds
+            ):
+                at.rows, at.since_log = log.rows, since_log
+                _save(checkpoint_dir, identity, model, optimizer, at)
+                last_saved = time.perf_counter()
+
+    return LanguageModelRun(
+        model=model.eval(),
+        config=config,
+        history=log.rows,
+        seconds=at.seconds,
+        bytes_seen=at.update * per_update,
+        valid_bits_per_byte=at.valid_bits,
+        device=device,
+    )
+
+
+@dataclass
+class _Position:
+    """How far a run has come, beside weights and optimiser."""
+
+    state: State
+    update: int = 0
+    seconds: float = 0.0
+    valid_bits: float | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    since_log: list[float] = field(default_factory=list)
+
+
+def _save(
+    folder: str | Path,
+    identity: str,
+    model: ByteLanguageModel,
+    optimizer: torch.optim.Optimizer,
+    at: _Position,
+) -> None:
+    tensors, optimizer_state = flatten_optimizer(optimizer)
+    tensors |= {f"model.{name}": t for name, t in model.state_dict().items()}
+    tensors |= {"state.h": at.state[0], "state.c": at.state[1]}
+    values = {f.name: getattr(at, f.name) for f in fields(at) if f.name != "state"}
+    save_checkpoint(
+        folder,
+        tensors,
+        {"fingerprint": identity, "optimizer": optimizer_state, "position": values},
+    )
+
+
+def _resume(
+    folder: str | Path,
+    identity: str,
+    model: ByteLanguageModel,
+    optimizer: torch.optim.Optimizer,
+    at: _Position,
+) -> None:
+    """Bring all four to where the checkpoint in ``folder`` is, if there is one."""
+    saved = load_checkpoint(folder)
+    if saved is None:
+        return
+    tensors, values = saved
+    if values.get("fingerprint") != identity:
+        raise RadfordError(
+            f"{folder} holds another run (other configuration, data or code): "
+            "choose another folder or delete it"
+        )
+    model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
+    restore_optimizer(optimizer, tensors, values["optimizer"])
+    device = model.embedding.device
+    at.state = (tensors["state.h"].to(device), tensors["state.c"].to(device))
+    for name, value in values["position"].items():
+        setattr(at, name, value)
+
+
+def update_once(
+    model: ByteLanguageModel,
+    optimizer: torch.optim.Optimizer,
+    inputs: Tensor,
+    targets: Tensor,
+    state: State,
+    lr: float,
+    clip: float,
+) -> tuple[float, float, State]:
+    """One step of Adam on a window (T, B).
+
+    Returns the loss in nats per byte, the norm of the gradient before clipping, the new state.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    logits, (h, c) = model(inputs, state)
+    loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip or math.inf)
+    optimizer.step()
+    return loss.item(), norm.item(), (h.detach(), c.detach())
+
+
+def shard_windows(
+    corpus: ByteCorpus, batch: int, window: int, seed: int, skip: int = 0
+) -> Iterator[tuple[Tensor, Tensor, bool]]:
+    """Yield (inputs, targets, starts a shard) for ever, beginning after ``skip`` windows.
+
+    Inputs and targets are (window, batch) int64, targets one byte ahead. A shard is cut into
+    ``batch`` streams of equal length that are read side by side; each epoch takes the shards
+    in another order. A remainder shorter than one window is left out.
+    Raises ``RadfordError`` where no shard has enough bytes for one window of each stream.
+    """
+    counts = [(len(shard) // batch - 1) // window for shard in corpus.shards]
+    if max(counts) < 1:
+        raise RadfordError(
+            f"the longest shard of '{corpus.name}' has {max(map(len, corpus.shards))} bytes, "
+            f"less than batch {batch} x (window {window} + 1): lower batch or window"
+        )
+    per_epoch = sum(max(count, 0) for count in counts)
+    epoch, skip = skip // per_epoch, skip % per_epoch
+    while True:
+        for number in np.random.default_rng([seed, epoch]).permutation(len(counts)):
+            shard, count = corpus.shards[number], max(counts[number], 0)
+            length = len(shard) // batch
+            streams = shard[: length * batch].reshape(batch, length)
+            for index in range(skip, count):
+                piece = streams[:, index * window : (index + 1) * window + 1]
+                both = torch.from_numpy(np.ascontiguousarray(piece.T)).long()  # (T + 1, B)
+                yield both[:-1], both[1:], index == 0
+            skip = max(skip - count, 0)
+        epoch += 1
+
+
+def bits_per_byte(
+    model: ByteLanguageModel,
+    corpus: ByteCorpus,
+    *,
+    max_bytes: int | None = None,
+    batch: int = 32,
+    window: int = 256,
+) -> float:
+    """Mean negative log2 likelihood of a byte of ``corpus`` given those before it.
+
+    Each shard is read in ``batch`` streams from zero state (fewer where it is short), and every
+    byte but the first of each stream is scored. ``max_bytes`` keeps the beginning of each shard.
+    """
+    device = model.embedding.device
+    share = None if max_bytes is None else max(2, max_bytes // len(corpus.shards))
+    total, count = 0.0, 0
+    with torch.inference_mode():
+        weights = model.recurrent_weights()
+        for shard in corpus.shards:
+            part = shard[:share]
+            lanes = max(1, min(batch, len(part) // window))
+            length = len(part) // lanes
+            streams = np.ascontiguousarray(part[: length * lanes].reshape(lanes, length).T)
+            bytes_ = torch.from_numpy(streams).long().to(device)
+            state = model.initial_state(lanes)
+            for start in range(0, length - 1, window):
+                inputs = bytes_[start : min(start + window, length - 1)]
+                targets = bytes_[start + 1 : start + 1 + len(inputs)]
+                h, state = model.hidden_states(inputs, state, weights=weights)
+                logits = h @ model.w_out + model.b_out
+                loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+                total, count = total + loss.item(), count + targets.numel()
+    if not count:
+        raise RadfordError(f"corpus '{corpus.name}' ({corpus.split}) is too short to be scored")
+    return total / count / math.log(2)
+
+
+def language_model_fingerprint(
+    config: LanguageModelConfig, corpus: ByteCorpus, validation: ByteCorpus | None = None
+) -> str:
+    """Identify the run that these make: for ``default_checkpoint_dir``."""
+    parts = [corpus] if validation is None else [corpus, validation]
+    data = ",".join(f"{part.sha256}:{part.split}:{part.bytes}" for part in parts)
+    return fingerprint(config, data)
