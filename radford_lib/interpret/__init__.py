@@ -1,0 +1,1 @@
+"""Looking inside trained models: which unit knows what, and where in the input it learns it."""
