@@ -1,0 +1,1 @@
+"""What representations are worth: linear probes, nearest neighbours, kernel distances, controls."""
