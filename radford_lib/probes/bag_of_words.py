@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from radford_lib.errors import UsageError
 
 C_GRID = tuple(2.0**power for power in range(-2, 9, 2))
+WORD = r"(?u)\b\w[\w']*\b"  # keeps "I", "a" and "don't" whole
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def fit_bag_of_words(
     vectorizer = TfidfVectorizer(
         analyzer="word" if of == "words" else "char",
         preprocessor=None if of == "words" else _bytes_as_characters,
-        token_pattern=r"(?u)\b\w[\w']*\b",  # keeps "I", "a" and "don't" whole
+        token_pattern=WORD if of == "words" else None,
         ngram_range=(1, longest),
         sublinear_tf=True,
         min_df=2,
