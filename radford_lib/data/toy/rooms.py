@@ -57,12 +57,13 @@ def boxes_around(masks: np.ndarray) -> np.ndarray:
     inside: np.ndarray = masks >= 128
     bounds = []
     for axis in (2, 3):
-        line = inside.any(axis)
+        line: np.ndarray = np.asarray(inside.any(axis))
         length = line.shape[2]
         bounds.append((line.argmax(2), length - line[..., ::-1].argmax(2)))
     (left, right), (top, bottom) = bounds
     boxes = np.stack([left, top, right, bottom], -1).astype(np.int16)
-    boxes[~np.any(inside, (2, 3))] = -1
+    empty = ~np.asarray(inside.any((2, 3)))
+    boxes[empty] = -1
     return boxes
 
 

@@ -1,0 +1,261 @@
+"""The networks of the DCGAN paper, in the four shapes that the paper and its code use.
+
+What the official code does and a reader of the paper would not guess: no biases anywhere, not even
+in the discriminator's last layer; per-unit batch norm after the generator's projection; weights
+N(0, 0.02). Sources: figure 1 and section 4 of the paper; faces/train_uncond_dcgan.py,
+imagenet/load_pretrained.py, svhn/, mnist/train_cond_dcgan.py of the official code.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from radford_lib.errors import UsageError
+from radford_lib.models.batch_norm import BatchNorm
+
+SLOPE = 0.2  # of LeakyReLU, section 4
+STD = 0.02  # of all initial weights, section 4
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What distinguishes one pair of nets; widths are multiples of ``width``."""
+
+    size: int  # of the images, pixels
+    channels: int
+    z_dim: int
+    z: Literal["uniform", "gaussian"]
+    kernel: int
+    width: int  # the paper's own
+    generator: tuple[tuple[int, int], ...]  # (multiple, stride) of each hidden layer after 4x4
+    seed_maps: int  # multiple of the 4x4 layer
+    discriminator: tuple[tuple[int, int], ...]
+    last_stride: int = 2  # of the generator's output layer
+
+
+SHAPES = {
+    # z100 -> 4x4x1024 -> 8x8x512 -> 16x16x256 -> 32x32x128 -> 64x64x3 (figure 1)
+    "lsun64": Shape(
+        64, 3, 100, "uniform", 5, 128,
+        seed_maps=8, generator=((4, 2), (2, 2), (1, 2)),
+        discriminator=((1, 2), (2, 2), (4, 2), (8, 2)),
+    ),
+    # "7l_3x3_256z" of the official code: the discriminator of Table 1
+    "imagenet32": Shape(
+        32, 3, 256, "uniform", 3, 128,
+        seed_maps=4, generator=((4, 2), (2, 1), (2, 2), (1, 1), (1, 2)),
+        discriminator=((1, 1), (1, 2), (2, 1), (2, 2), (4, 1), (4, 2)), last_stride=1,
+    ),
+    # the released nets of May 2016: z is Gaussian there
+    "svhn32": Shape(
+        32, 3, 100, "gaussian", 5, 64,
+        seed_maps=4, generator=((2, 2), (1, 2)),
+        discriminator=((1, 2), (2, 2), (4, 2)),
+    ),
+    # conditional, with hidden fully connected layers: mnist/train_cond_dcgan.py
+    "mnist28": Shape(
+        28, 1, 100, "uniform", 5, 64,
+        seed_maps=2, generator=((1, 2),), discriminator=((1, 2), (2, 2)),
+    ),
+}  # fmt: skip
+LABELS = 10  # of the conditional nets
+HIDDEN = 16  # their fully connected layers, in multiples of the width (1024 in the paper)
+
+
+def initialise(net: nn.Module, seed: int) -> None:
+    """All weights N(0, 0.02), batch-norm gains N(1, 0.02), drawn in the order of the layers."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                module.weight.normal_(0, STD, generator=generator)
+            elif isinstance(module, BatchNorm) and module.gain is not None:
+                module.gain.normal_(1, STD, generator=generator)
+
+
+def up(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:
+    """A layer that makes maps ``stride`` times larger; transposed where the stride is 2.
+
+    The official one is the input gradient of a padded convolution whose output is exactly twice as
+    large, which in PyTorch takes an output padding of 1.
+    """
+    pad = kernel // 2
+    if stride == 1:
+        return nn.Conv2d(inputs, outputs, kernel, padding=pad, bias=False)
+    return nn.ConvTranspose2d(inputs, outputs, kernel, 2, pad, output_padding=1, bias=False)
+
+
+class Generator(nn.Module):
+    """z to an image: projection, then (transposed) convolutions, batch norm and ReLU; tanh last."""
+
+    def __init__(self, shape: Shape, width: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.z_dim = shape.z_dim
+        self.image_shape = (shape.channels, shape.size, shape.size)
+        maps = shape.seed_maps * width
+        self.project = nn.Linear(shape.z_dim, maps * 16, bias=False)  # (B, maps * 4 * 4)
+        self.project_norm = BatchNorm(maps * 16)  # per unit, not per channel
+        layers: list[nn.Module] = []
+        for multiple, stride in shape.generator:
+            # stride 2 doubles H and W: 4 -> 8 -> 16 -> 32
+            layers += [up(maps, multiple * width, shape.kernel, stride)]
+            maps = multiple * width
+            layers += [BatchNorm(maps), nn.ReLU()]
+        self.maps = nn.Sequential(*layers)
+        self.out = up(maps, shape.channels, shape.kernel, shape.last_stride)  # (B, 3, H, W)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Images (B, C, H, W) in -1 to 1 from ``z`` (B, z_dim)."""
+        h = F.relu(self.project_norm(self.project(z)))
+        h = h.view(len(z), -1, 4, 4)  # (B, maps, 4, 4)
+        return torch.tanh(self.out(self.maps(h)))
+
+    def sample_z(self, n: int, generator: torch.Generator) -> Tensor:
+        """``n`` codes (n, z_dim): uniform in -1 to 1, Gaussian for the SVHN shape."""
+        return sample_z(self.shape, n, generator)
+
+
+class Discriminator(nn.Module):
+    """An image to a logit: strided convolutions, LeakyReLU, batch norm but on the first layer."""
+
+    def __init__(self, shape: Shape, width: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.layers = nn.ModuleList()
+        maps, size = shape.channels, shape.size
+        for number, (multiple, stride) in enumerate(shape.discriminator):
+            conv = nn.Conv2d(
+                maps, multiple * width, shape.kernel, stride, shape.kernel // 2, bias=False
+            )
+            maps, size = multiple * width, size // stride
+            norm = BatchNorm(maps) if number else nn.Identity()
+            self.layers.append(nn.Sequential(conv, norm, nn.LeakyReLU(SLOPE)))  # (B, maps, s, s)
+        self.out = nn.Linear(maps * size * size, 1, bias=False)  # (B, 1)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The activations of every convolution, first to last, each (B, maps, s, s)."""
+        found = []
+        for layer in self.layers:
+            x = layer(x)
+            found.append(x)
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B,) that ``x`` (B, C, H, W) is real."""
+        return self.out(self.features(x)[-1].flatten(1)).squeeze(1)
+
+
+class ConditionalGenerator(nn.Module):
+    """The MNIST generator: the label joins the input of every layer; sigmoid last."""
+
+    def __init__(self, shape: Shape, width: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.z_dim = shape.z_dim
+        self.image_shape = (shape.channels, shape.size, shape.size)
+        self.width = width
+        hidden, maps = HIDDEN * width, shape.seed_maps * width
+        self.fc1 = nn.Linear(shape.z_dim + LABELS, hidden, bias=False)  # (B, 1024)
+        self.norm1 = BatchNorm(hidden, affine=False)
+        self.fc2 = nn.Linear(hidden + LABELS, maps * 49, bias=False)  # (B, 128 * 7 * 7)
+        self.norm2 = BatchNorm(maps * 49, affine=False)
+        self.deconv3 = up(maps + LABELS, width, shape.kernel, 2)  # (B, 64, 14, 14)
+        self.norm3 = BatchNorm(width, affine=False)
+        self.out = up(width + LABELS, shape.channels, shape.kernel, 2)  # (B, 1, 28, 28)
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """Images (B, 1, 28, 28) in 0 to 1 from ``z`` (B, z_dim) and labels ``y`` (B,) int64."""
+        label = one_hot(y, z.dtype)
+        h = F.relu(self.norm1(self.fc1(torch.cat([z, label], 1))))
+        h = F.relu(self.norm2(self.fc2(torch.cat([h, label], 1))))
+        h = h.view(len(z), -1, 7, 7)
+        h = F.relu(self.norm3(self.deconv3(join(h, label))))
+        return torch.sigmoid(self.out(join(h, label)))
+
+    def sample_z(self, n: int, generator: torch.Generator) -> Tensor:
+        """``n`` codes (n, z_dim), uniform in -1 to 1."""
+        return sample_z(self.shape, n, generator)
+
+
+class ConditionalDiscriminator(nn.Module):
+    """The MNIST discriminator: the label joins the input of every layer."""
+
+    def __init__(self, shape: Shape, width: int) -> None:
+        super().__init__()
+        self.shape = shape
+        pad = shape.kernel // 2
+        first, second, hidden = width, 2 * width, HIDDEN * width
+        self.conv1 = nn.Conv2d(shape.channels + LABELS, first, shape.kernel, 2, pad, bias=False)
+        self.conv2 = nn.Conv2d(first + LABELS, second, shape.kernel, 2, pad, bias=False)
+        self.norm2 = BatchNorm(second, affine=False)
+        self.fc3 = nn.Linear(second * 49 + LABELS, hidden, bias=False)
+        self.norm3 = BatchNorm(hidden, affine=False)
+        self.out = nn.Linear(hidden + LABELS, 1, bias=False)
+
+    def features(self, x: Tensor, y: Tensor) -> list[Tensor]:
+        """The activations of both convolutions: (B, 64, 14, 14) and (B, 128, 7, 7)."""
+        label = one_hot(y, x.dtype)
+        first = F.leaky_relu(self.conv1(join(x, label)), SLOPE)
+        second = F.leaky_relu(self.norm2(self.conv2(join(first, label))), SLOPE)
+        return [first, second]
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Logits (B,) that ``x`` (B, 1, 28, 28) is real, given labels ``y`` (B,) int64."""
+        label = one_hot(y, x.dtype)
+        flat = torch.cat([self.features(x, y)[-1].flatten(1), label], 1)
+        h = F.leaky_relu(self.norm3(self.fc3(flat)), SLOPE)  # (B, 1024)
+        return self.out(torch.cat([h, label], 1)).squeeze(1)
+
+
+def one_hot(y: Tensor, dtype: torch.dtype) -> Tensor:
+    """Labels (B,) as (B, 10)."""
+    return F.one_hot(y, LABELS).to(dtype)
+
+
+def join(x: Tensor, label: Tensor) -> Tensor:
+    """Maps (B, C, H, W) with the label as ten constant maps more."""
+    return torch.cat([x, label[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
+
+
+def sample_z(shape: Shape, n: int, generator: torch.Generator) -> Tensor:
+    """``n`` codes (n, z_dim) of a shape's own distribution."""
+    if shape.z == "gaussian":
+        return torch.randn(n, shape.z_dim, generator=generator)
+    return torch.rand(n, shape.z_dim, generator=generator) * 2 - 1
+
+
+def find_shape(name: str) -> Shape:
+    """The shape called ``name``; ``UsageError`` if there is none."""
+    if name not in SHAPES:
+        raise UsageError(f"no DCGAN shape '{name}'; there are: {', '.join(SHAPES)}")
+    return SHAPES[name]
+
+
+def make_generator(
+    shape: str, *, width: int | None = None, seed: int = 0
+) -> Generator | ConditionalGenerator:
+    """A generator of one of the paper's shapes: ``lsun64 imagenet32 svhn32 mnist28``.
+
+    ``width`` scales all hidden layers; the paper's own is 128, 128, 64, 64.
+    """
+    found = find_shape(shape)
+    kind = ConditionalGenerator if shape == "mnist28" else Generator
+    net = kind(found, width or found.width)
+    initialise(net, seed)
+    return net
+
+
+def make_discriminator(
+    shape: str, *, width: int | None = None, seed: int = 0
+) -> Discriminator | ConditionalDiscriminator:
+    """A discriminator of one of the paper's shapes; see ``make_generator``."""
+    found = find_shape(shape)
+    kind = ConditionalDiscriminator if shape == "mnist28" else Discriminator
+    net = kind(found, width or found.width)
+    # its own stream: G and D of one seed must not share numbers
+    initialise(net, seed + 2**20)
+    return net
