@@ -6,6 +6,7 @@ import torch
 
 from radford_lib.errors import RadfordError, UsageError
 from radford_lib.interpret.units import (
+    best_unit,
     character_trace,
     fit_threshold,
     preprocess,
@@ -120,3 +121,14 @@ def test_a_threshold_is_the_best_of_all():
 def test_a_threshold_needs_both_labels():
     with pytest.raises(RadfordError, match="two labels, 0 and 1"):
         fit_threshold(np.arange(3.0), np.ones(3))
+
+
+def test_the_best_unit_is_found_among_many():
+    generator = np.random.default_rng(2)
+    labels = generator.integers(0, 2, 60)
+    features = generator.normal(size=(60, 9)).astype(np.float32)
+    features[:, 6] = -2.0 * labels + 0.1 * features[:, 6]
+    unit, fitted = best_unit(features, labels)
+    assert unit == 6
+    assert fitted.polarity == -1
+    assert fitted.train_accuracy == fitted.accuracy(features[:, 6], labels) == 1.0

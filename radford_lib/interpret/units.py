@@ -162,3 +162,14 @@ def fit_threshold(values: np.ndarray, labels: np.ndarray) -> UnitThreshold:
         polarity=polarity,
         train_accuracy=float(correct / len(labels)),
     )
+
+
+def best_unit(features: np.ndarray, labels: np.ndarray) -> tuple[int, UnitThreshold]:
+    """The unit whose own best threshold classifies these training texts best, and that threshold.
+
+    features: (N, H); labels: (N,) in {0, 1}. A search that knows nothing of other units: where it
+    finds the probe's unit, the probe's choice does not rest on how weights share the work.
+    """
+    fitted = [fit_threshold(values, labels) for values in features.T]
+    unit = int(np.argmax([threshold.train_accuracy for threshold in fitted]))
+    return unit, fitted[unit]
