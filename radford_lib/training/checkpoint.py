@@ -143,7 +143,10 @@ def restore_optimizer(
     state: Mapping[str, Any],
     prefix: str = "optimizer",
 ) -> None:
-    """Undo ``flatten_optimizer``: the optimiser continues as the saved one would have."""
+    """Undo ``flatten_optimizer``: the optimiser continues as the saved one would have.
+
+    Each moment gets its parameter's memory format: a fused Adam walks through both by address.
+    """
 
     def whole(values: Mapping[str, Any], path: str) -> dict[str, Any]:
         own = {n.removeprefix(path): t for n, t in tensors.items() if n.startswith(path)}
@@ -161,3 +164,7 @@ def restore_optimizer(
             ],
         }
     )
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter).copy_(value)
