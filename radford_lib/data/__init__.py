@@ -1,1 +1,17 @@
 """What models read: toy worlds, packs of real data and their sources."""
+
+from radford_lib.data.corpus import ByteCorpus
+from radford_lib.data.image_set import ImageSet
+from radford_lib.data.load import load_corpus, load_images, load_texts
+from radford_lib.data.packs import official_weights_path
+from radford_lib.data.texts import LabelledTexts
+
+__all__ = [
+    "ByteCorpus",
+    "ImageSet",
+    "LabelledTexts",
+    "load_corpus",
+    "load_images",
+    "load_texts",
+    "official_weights_path",
+]
