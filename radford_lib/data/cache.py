@@ -43,9 +43,14 @@ def writable_or_temporary(wanted: Path) -> Path:
             "set RADFORD_CACHE to a folder you can write",
             file=sys.stderr,
         )
-        owner = os.getpid()
-        atexit.register(lambda: os.getpid() == owner and shutil.rmtree(folder, ignore_errors=True))
+        atexit.register(remove, folder, os.getpid())
         return folder
+
+
+def remove(folder: Path, owner: int) -> None:
+    """Remove a temporary cache, unless in a fork of the process that made it."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def cached_folder(name: str, build: Callable[[Path], None]) -> Path:

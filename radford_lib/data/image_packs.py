@@ -87,7 +87,9 @@ def squares(pack: Pack, contents: Contents, size: int) -> np.ndarray:
             folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape
         )
         at = 0
-        with tqdm(total=contents.count, desc=f"decoding {pack.name}", unit="image") as bar:
+        with tqdm(
+            total=contents.count, desc=f"decoding {pack.name}", unit="image", disable=None
+        ) as bar:
             for chunk in contents.chunks():
                 images[at : at + len(chunk)] = resize(chunk, size)
                 at += len(chunk)

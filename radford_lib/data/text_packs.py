@@ -1,4 +1,4 @@
-"""Readers of text packs: corpora as memory-mapped byte shards, evaluation sets as labelled texts."""
+"""Readers of text packs: corpora as mapped byte shards, evaluation sets as labelled texts."""
 
 import hashlib
 import html
@@ -31,10 +31,15 @@ def clean_document(text: str) -> str:
     return NEWLINES.sub(" ", LINE_BREAK_TAG.sub(" ", html.unescape(text))).strip()
 
 
+def digest_of(text: str) -> str:
+    """Hexadecimal SHA-1 of a raw text: what places it in a split and a shard."""
+    data = text.encode("utf-8", "surrogatepass")
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
+
+
 def split_of(text: str) -> str:
     """Split of a raw text where its source has none: one in a hundred valid, one test, by SHA-1."""
-    digest = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False)
-    return {0: "valid", 1: "test"}.get(int(digest.hexdigest()[:8], 16) % 100, "train")
+    return {0: "valid", 1: "test"}.get(int(digest_of(text)[:8], 16) % 100, "train")
 
 
 def read_corpus(pack: Pack, split: str, *, max_bytes: int | None = None) -> ByteCorpus:
@@ -42,8 +47,8 @@ def read_corpus(pack: Pack, split: str, *, max_bytes: int | None = None) -> Byte
 
     Every document is cleaned and ends in a newline. ``max_bytes`` keeps the beginning, up to a
     document's end; rows of the packs stand in order of a hash, so that is a random sample. Raises
-    ``UsageError`` for an unknown split or a ``max_bytes`` below the first document, ``RadfordError``
-    where files are missing or corrupt.
+    ``UsageError`` for an unknown split or a ``max_bytes`` below the first document,
+    ``RadfordError`` where files are missing or corrupt.
     """
     if split not in SPLITS:
         raise UsageError(f"pack '{pack.name}' has no split '{split}'; splits: {', '.join(SPLITS)}")
@@ -59,7 +64,7 @@ def read_corpus(pack: Pack, split: str, *, max_bytes: int | None = None) -> Byte
             for file, path in zip(files, parts, strict=True)
             if (shard := unpacked(pack, file, path) / f"{split}.bytes").is_file()
         ]
-    shards = [np.memmap(path, np.uint8, mode="r") for path in found]
+    shards: list[np.ndarray] = [np.memmap(path, np.uint8, mode="r") for path in found]
     return ByteCorpus(
         shards=tuple(shards if max_bytes is None else beginning(pack, shards, max_bytes)),
         name=pack.name,
@@ -70,13 +75,18 @@ def read_corpus(pack: Pack, split: str, *, max_bytes: int | None = None) -> Byte
 
 
 def unpacked(pack: Pack, file: PackFile, path: Path) -> Path:
-    """Cache folder with ``SPLIT.bytes`` of one ``.jsonl.xz`` and their counts of documents."""
+    """Cache folder with a ``SPLIT.bytes`` for each split of one ``.jsonl.xz``."""
     from tqdm import tqdm
 
     def build(folder: Path) -> None:
-        counts: dict[str, int] = {}
         streams = {}
-        bar = tqdm(raw_texts(path), desc=f"unpacking {path.name}", unit="doc", total=file.count)
+        bar = tqdm(
+            raw_texts(path),
+            desc=f"unpacking {path.name}",
+            unit="doc",
+            total=file.count,
+            disable=None,
+        )
         try:
             for text in bar:
                 document = clean_document(text)
@@ -86,30 +96,28 @@ def unpacked(pack: Pack, file: PackFile, path: Path) -> Path:
                 if split not in streams:
                     streams[split] = (folder / f"{split}.bytes").open("wb")
                 streams[split].write(document.encode("utf-8", "replace") + b"\n")
-                counts[split] = counts.get(split, 0) + 1
         finally:
             bar.close()
             for stream in streams.values():
                 stream.close()
-        (folder / "documents.json").write_text(json.dumps(counts), encoding="utf-8")
 
     key = identity((file,), split=file.split, version=VERSION)[:16]
     return cached_folder(f"corpora/{pack.name}-{path.name.split('.')[0]}-{key}", build)
 
 
 def raw_texts(path: Path) -> Iterator[str]:
-    """The ``text`` of every line of a ``.jsonl.xz``. Raises ``RadfordError`` where it is not one."""
+    """The ``text`` of every line of a ``.jsonl.xz``; else a ``RadfordError``."""
     try:
         with lzma.open(path, "rt", encoding="utf-8", newline="\n") as lines:
             for line in lines:
                 yield json.loads(line)["text"]
     except (lzma.LZMAError, EOFError, ValueError, KeyError) as error:
         raise RadfordError(
-            f"{path} is not JSON Lines in xz ({error}): get the pack again"
+            f"{path} is not JSON Lines in xz ({error!r}): get the pack again"
         ) from error
 
 
-def beginning(pack: Pack, shards: list[np.memmap], max_bytes: int) -> list[np.ndarray]:
+def beginning(pack: Pack, shards: list[np.ndarray], max_bytes: int) -> list[np.ndarray]:
     """Whole shards while they fit in ``max_bytes``, then one cut at the end of a document."""
     kept: list[np.ndarray] = []
     left = max_bytes
@@ -150,7 +158,7 @@ def read_texts(pack: Pack, split: str) -> LabelledTexts:
         columns = rows_where(columns, [name == split for name in columns["subset"]])
     if "label" in columns:
         columns = rows_where(columns, [label is not None for label in columns["label"]])
-        labels = np.asarray(columns["label"], np.int64)
+        labels: np.ndarray = np.asarray(columns["label"], np.int64)
     else:
         # scores are means of ten ratings; stored as float32, they are rounded back
         labels = np.round(np.asarray(columns["score"], np.float64), 3)
