@@ -36,12 +36,13 @@ def discriminator_features(
     shape = discriminator.shape
     if images.shape[1:] != (shape.size, shape.size, shape.channels):
         raise RadfordError(f"the net reads {shape.size} pixels, the images are {images.shape[1:]}")
-    calibrate(discriminator, full_batches(calibrate_on, batch, shape.channels))
+    device = next(discriminator.parameters()).device
+    batches = full_batches(calibrate_on, batch, shape.channels)
+    calibrate(discriminator, (x.to(device) for x in batches))
     found: np.ndarray | None = None
     for start in range(0, len(images), batch):
         x = to_tensor(images[start : start + batch], shape.channels)
-        x = x.to(next(discriminator.parameters()).device)
-        flat = pooled(discriminator.features(x))
+        flat = pooled(discriminator.features(x.to(device)))
         if found is None:
             found = np.empty((len(images), flat.shape[1]), dtype)
         found[start : start + len(flat)] = flat.cpu().numpy()

@@ -22,22 +22,20 @@ class BatchNorm(nn.Module):
     Input (B, C) or (B, C, H, W). On (B, C) every unit has its own statistics, gain and bias, which
     is how the official generators' first layer works. ``groups`` > 1 splits the batch into as many
     equal parts with statistics of their own: real | fake in one pass, as two batches would give.
-    ``affine`` False leaves out gain and bias (the official MNIST nets). Gains start at N(1, 0.02).
+    ``affine`` False leaves out gain and bias (the official MNIST nets).
     """
 
     mean: Tensor | None
     variance: Tensor | None
 
-    def __init__(
-        self, units: int, *, affine: bool = True, generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, units: int, *, affine: bool = True) -> None:
         super().__init__()
         self.units = units
         self.groups = 1
         self.gain: nn.Parameter | None = None
         self.bias: nn.Parameter | None = None
         if affine:
-            self.gain = nn.Parameter(1 + 0.02 * torch.randn(units, generator=generator))
+            self.gain = nn.Parameter(torch.ones(units))
             self.bias = nn.Parameter(torch.zeros(units))
         # fixed statistics, where `calibrate` has set them
         self.register_buffer("mean", None)

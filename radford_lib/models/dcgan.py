@@ -34,6 +34,7 @@ class Shape:
     seed_maps: int  # multiple of the 4x4 layer
     discriminator: tuple[tuple[int, int], ...]
     last_stride: int = 2  # of the generator's output layer
+    conditional: bool = False  # on labels, with hidden fully connected layers
 
 
 SHAPES = {
@@ -58,7 +59,7 @@ SHAPES = {
     # conditional, with hidden fully connected layers: mnist/train_cond_dcgan.py
     "mnist28": Shape(
         28, 1, 100, "uniform", 5, 64,
-        seed_maps=2, generator=((1, 2),), discriminator=((1, 2), (2, 2)),
+        seed_maps=2, generator=((1, 2),), discriminator=((1, 2), (2, 2)), conditional=True,
     ),
 }  # fmt: skip
 LABELS = 10  # of the conditional nets
@@ -243,7 +244,7 @@ def make_generator(
     ``width`` scales all hidden layers; the paper's own is 128, 128, 64, 64.
     """
     found = find_shape(shape)
-    kind = ConditionalGenerator if shape == "mnist28" else Generator
+    kind = ConditionalGenerator if found.conditional else Generator
     net = kind(found, width or found.width)
     initialise(net, seed)
     return net
@@ -254,7 +255,7 @@ def make_discriminator(
 ) -> Discriminator | ConditionalDiscriminator:
     """A discriminator of one of the paper's shapes; see ``make_generator``."""
     found = find_shape(shape)
-    kind = ConditionalDiscriminator if shape == "mnist28" else Discriminator
+    kind = ConditionalDiscriminator if found.conditional else Discriminator
     net = kind(found, width or found.width)
     # its own stream: G and D of one seed must not share numbers
     initialise(net, seed + 2**20)
