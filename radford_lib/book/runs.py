@@ -185,6 +185,8 @@ def execute(book: Book, wanted: Plan, threads: int, done_cells: Any) -> Outcome:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # a `python3` kernel of the user's must not win over the one of this environment
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    # a backend chosen outside would keep the kernel from showing figures
+    os.environ.pop("MPLBACKEND", None)
     import nbformat
     import papermill
 
