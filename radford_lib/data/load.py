@@ -17,9 +17,6 @@ from radford_lib.errors import UsageError
 TOY_IMAGES = ("faces", "rooms", "things")
 TOY_CORPORA = ("reviews", "encyclopaedia")
 TOY_TEXTS = ("reviews",)
-TOY_COUNT = 10_000  # images or texts
-TOY_SIZE = 32  # pixels
-TOY_BYTES = 10_000_000
 
 
 def load_images(
@@ -36,8 +33,7 @@ def load_images(
     """
     check_count(n)
     if name in TOY_IMAGES:
-        world = getattr(importlib.import_module(f"radford_lib.data.toy.{name}"), name)
-        return world(n=n or TOY_COUNT, size=size or TOY_SIZE, seed=seed, split=split)
+        return toy(name, name, n=n, size=size, seed=seed, split=split)
     from radford_lib.data.image_packs import read_images
 
     pack_name, kind = name, ""
@@ -64,9 +60,7 @@ def load_corpus(
     split or size, ``RadfordError`` where the pack is missing or corrupt.
     """
     if name in TOY_CORPORA:
-        reviews = importlib.import_module("radford_lib.data.toy.reviews")
-        world = getattr(reviews, f"{name}_corpus")
-        return world(split=split, max_bytes=max_bytes or TOY_BYTES, seed=seed)
+        return toy(name, f"{name}_corpus", max_bytes=max_bytes, seed=seed, split=split)
     from radford_lib.data.text_packs import read_corpus
 
     check_name(name, "corpus", TOY_CORPORA)
@@ -76,15 +70,14 @@ def load_corpus(
 def load_texts(name: str, split: str, *, n: int | None = None, seed: int = 0) -> LabelledTexts:
     """Labelled texts of a toy world or an evaluation set.
 
-    Toy: reviews (train, valid, test; label 0 or 1). Packs: sst2, sick (train, valid, test), imdb,
-    msrp (train, test), mr, cr, subj, mpqa, yelp (all). Of a pack, ``n`` keeps the first of a
+    Toy: reviews (train, valid, test; label 0 or 1; 2,000 by default). Packs: sst2, sick (train,
+    valid, test), imdb, msrp (train, test), mr, cr, subj, mpqa, yelp (all). Of a pack, ``n`` keeps the first of a
     shuffle by ``seed``, classes alike. Raises ``UsageError`` for an unknown name, split or n,
     ``RadfordError`` where the pack is missing or corrupt.
     """
     check_count(n)
     if name in TOY_TEXTS:
-        reviews = importlib.import_module("radford_lib.data.toy.reviews")
-        return reviews.reviews_texts(split=split, n=n or TOY_COUNT, seed=seed)
+        return toy(name, f"{name}_texts", n=n, seed=seed, split=split)
     from radford_lib.data.text_packs import read_texts
 
     check_name(name, "texts", TOY_TEXTS)
@@ -101,6 +94,13 @@ def load_texts(name: str, split: str, *, n: int | None = None, seed: int = 0) ->
         latents={key: value[chosen] for key, value in whole.latents.items()},
         sha256=selected_identity(whole.sha256, n=n, seed=seed),
     )
+
+
+def toy(world: str, function: str, **arguments: Any) -> Any:
+    """Call a function of a toy world's module with the arguments that were given."""
+    module = importlib.import_module(f"radford_lib.data.toy.{world}")
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return getattr(module, function)(**given)
 
 
 def check_count(n: int | None) -> None:
