@@ -6,12 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from radford_lib.errors import RadfordError
-from radford_lib.plots.style import FONT_SIZE, WIDTH, mark_photo, styled
+from radford_lib.plots.style import CHARACTER, LINE, WIDTH, mark_photo, styled
 
 _GAP = 0.06  # of an image's width, between images
 _LARGEST = 1.1  # inches: few images are not blown up to the page's width
-_LINE = 1.35 * FONT_SIZE / 72  # inches
-_CHARACTER = 0.6 * FONT_SIZE / 72  # inches, a generous mean
 
 
 @styled
@@ -84,9 +82,25 @@ def neighbour_panel(
     right = right.reshape(*neighbours.shape[:2], *right.shape[1:])
     if right.shape[2:] != left.shape[1:]:
         raise RadfordError("samples and neighbours must be images of one size")
+    if right.shape[1] == 1:  # pairs, side by side: samples above, their neighbours below
+        return _pairs(left, right[:, 0], np.asarray(distances)[:, 0])
     grid = [[sample, *others] for sample, others in zip(left, right, strict=True)]
     below = [["", *(f"{d:.3g}" for d in row)] for row in np.asarray(distances)]
     return _mosaic(grid, left.shape[1:3], below=below, headings=headings)
+
+
+def _pairs(samples: np.ndarray, neighbours: np.ndarray, distances: np.ndarray) -> Figure:
+    """Two rows for every ten pairs."""
+    grid: list[list[np.ndarray | None]] = []
+    below: list[list[str]] = []
+    columns = min(10, len(samples))
+    for start in range(0, len(samples), columns):
+        part = slice(start, start + columns)
+        rest: list[None] = [None] * (columns - len(samples[part]))
+        grid += [[*samples[part], *rest], [*neighbours[part], *rest]]
+        below += [[], [f"{d:.3g}" for d in distances[part]]]
+    labels = ["sample", "nearest"] * (len(grid) // 2)
+    return _mosaic(grid, samples.shape[1:3], row_labels=labels, below=below)
 
 
 def _as_rgb(images: np.ndarray) -> np.ndarray:
@@ -122,20 +136,23 @@ def _mosaic(
     gap = max(1, round(_GAP * width))
     apart = 2 * gap if headings else 0  # extra space after the first column
     canvas_width = columns * width + (columns - 1) * gap + apart
-    margin = max((len(label) for label in row_labels), default=0) * _CHARACTER if row_labels else 0
+    margin = max((len(label) for label in row_labels), default=0) * CHARACTER if row_labels else 0
     inches = min(WIDTH - margin, columns * _LARGEST)
     pixel = inches / canvas_width  # inches for each image pixel
-    line = round(_LINE / pixel)  # a line of text in image pixels
-    top, bottom = (line if above else 0), (line if below else 0)
+    line = round(LINE / pixel)  # a line of text in image pixels
     head = line if headings else 0
-    pitch = top + height + bottom + gap
-    canvas_height = head + len(grid) * pitch - gap
+    tops = []  # of each row's images
+    y = head
+    for r in range(len(grid)):
+        tops.append(y + (line if above else 0))
+        y = tops[-1] + height + (line if below and below[r] else 0) + gap
+    canvas_height = y - gap
     canvas = np.zeros((canvas_height, canvas_width, 4), np.uint8)
     figure = Figure(figsize=(inches + margin, canvas_height * pixel))
     axes = figure.add_axes((margin / (inches + margin), 0, inches / (inches + margin), 1))
-    room = int((width + gap) * pixel / _CHARACTER)  # characters over one image
+    room = int((width + gap) * pixel / CHARACTER)  # characters over one image
     for r, row in enumerate(grid):
-        y = head + r * pitch + top
+        y = tops[r]
         for c, image in enumerate(row):
             x = c * (width + gap) + (apart if c else 0)
             if image is not None:
@@ -144,7 +161,7 @@ def _mosaic(
             centre = x + width / 2
             if above and c < len(above[r]):
                 axes.text(centre, y - 0.2 * line, _shorten(above[r][c], room), ha="center")
-            if below:
+            if below and c < len(below[r]):
                 axes.text(centre, y + height + 0.1 * line, below[r][c], ha="center", va="top")
         if row_labels:
             axes.text(-0.08 / pixel, y + height / 2, row_labels[r], ha="right", va="center")

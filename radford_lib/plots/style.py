@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import matplotlib
 import seaborn
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -16,7 +17,10 @@ GREY = "#7f7f7f"
 PALETTE = ("#1f7fd0", "#d55e00", "#009e73", "#b565a7", "#9a7400", GREY)
 NEGATIVE, POSITIVE = PALETTE[1], PALETTE[2]
 
-FONT_SIZE = 9.0  # points, also where a function must leave room for text
+FONT_SIZE = 9.0  # points
+# Where a figure must leave room for text, in inches: a line, and a generous mean character.
+LINE = 1.35 * FONT_SIZE / 72
+CHARACTER = 0.6 * FONT_SIZE / 72
 _PHOTO = "photo"
 _DPI = 200
 
@@ -59,7 +63,7 @@ def style() -> Any:
         "ytick.minor.size": 2.0,
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
+        "axes.prop_cycle": cycler(color=PALETTE),
         "lines.linewidth": 1.6,
         "svg.fonttype": "path",  # the same picture whatever fonts a reader has
         "svg.hashsalt": "radford",
