@@ -71,9 +71,9 @@ def load_texts(name: str, split: str, *, n: int | None = None, seed: int = 0) ->
     """Labelled texts of a toy world or an evaluation set.
 
     Toy: reviews (train, valid, test; label 0 or 1; 2,000 by default). Packs: sst2, sick (train,
-    valid, test), imdb, msrp (train, test), mr, cr, subj, mpqa, yelp (all). Of a pack, ``n`` keeps the first of a
-    shuffle by ``seed``, classes alike. Raises ``UsageError`` for an unknown name, split or n,
-    ``RadfordError`` where the pack is missing or corrupt.
+    valid, test), imdb, msrp (train, test), mr, cr, subj, mpqa, yelp (all). Of a pack, ``n`` keeps
+    the first of a shuffle by ``seed``, classes alike. Raises ``UsageError`` for an unknown name,
+    split or n, ``RadfordError`` where the pack is missing or corrupt.
     """
     check_count(n)
     if name in TOY_TEXTS:

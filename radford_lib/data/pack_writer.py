@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -129,18 +130,20 @@ def put_in_place(target: Path, name: str, writer: PackWriter, description: dict[
     for file in writer.files:
         file["path"] = f"{final.name}/{file['path']}"
     manifest_path = target / f"{name}.manifest.json"
-    older = {Path(file["path"]).parts[0] for file in listed_files(manifest_path)} - {final.name}
+    older = {Path(path).parts[0] for path in listed_paths(manifest_path)} - {final.name}
     manifest = {**description, **writer.names, "files": writer.files}
     write_text(manifest_path, json.dumps(manifest, indent=1) + "\n")
     for folder in older:
-        shutil.rmtree(target / folder, ignore_errors=True)
+        if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{12}}", folder):
+            shutil.rmtree(target / folder, ignore_errors=True)
 
 
-def listed_files(manifest_path: Path) -> list[dict[str, Any]]:
-    """Files of a manifest that is about to be replaced, none where it cannot be read."""
+def listed_paths(manifest_path: Path) -> list[str]:
+    """Paths in a manifest that is about to be replaced, none where it cannot be read."""
     try:
-        return json.loads(manifest_path.read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError):
+        entry = json.loads(manifest_path.read_text(encoding="utf-8"))
+        return [file["path"] for file in entry["files"]]
+    except (OSError, ValueError, KeyError, TypeError):
         return []
 
 

@@ -40,9 +40,11 @@ def review_text(line: str) -> str:
     except ValueError:
         try:
             review = ast.literal_eval(line.strip())
-        except SyntaxError as error:
-            raise ValueError(f"a line is no review: {line[:60]!r}") from error
-    return review.get("reviewText", "")
+        except (SyntaxError, ValueError):
+            review = None
+    if not isinstance(review, dict):
+        raise ValueError(f"a line is no review: {line[:60]!r}")
+    return review.get("reviewText") or ""
 
 
 def placed(text: str, shards: int) -> Iterator[tuple[str, int, str]]:
