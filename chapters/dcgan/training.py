@@ -113,11 +113,11 @@ folder = default_checkpoint_dir("training", gan_fingerprint(config, real))
 run = train_gan(config, real, checkpoint_dir=folder)
 
 # %% mystnb={"figure": {"caption": "The losses of both nets. They say who is winning, not how good the samples are.", "name": "fig-losses"}, "image": {"alt": "Two curves against epochs: the discriminator's loss and the generator's loss.", "classes": "dark-light"}} tags=["hide-input"]
-progress = [row["epoch"] for row in run.history]
 plots.loss_curves(
+    [row["epoch"] for row in run.history],
     {
-        "discriminator": (progress, [row["d_loss"] for row in run.history]),
-        "generator": (progress, [row["g_loss"] for row in run.history]),
+        "discriminator": [row["d_loss"] for row in run.history],
+        "generator": [row["g_loss"] for row in run.history],
     },
     xlabel="epochs",
 )

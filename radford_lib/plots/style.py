@@ -123,6 +123,7 @@ def svg_text(figure: Figure) -> str:
     """The figure as SVG, cropped to what is drawn: the same text for the same figure."""
     buffer = io.StringIO()
     with matplotlib.rc_context(style()):
+        _settle(figure)
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
     return buffer.getvalue()
 
@@ -131,5 +132,13 @@ def png_bytes(figure: Figure) -> bytes:
     """The figure as transparent PNG at two pixels for each of a 100 dpi screen."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(style()):
+        _settle(figure)
         figure.savefig(buffer, format="png", bbox_inches="tight", dpi=_DPI)
     return buffer.getvalue()
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out once and for all: each new layout would start from the last, and differ."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")

@@ -1,182 +1,268 @@
-"""Anti-aliased drawing of many images at once: signed distances, coverage, compositing.
+"""Anti-aliased painting of a whole batch of small pictures at once, from signed distances.
 
-Every shape is a signed distance in units where an image spans -1 to 1 on both axes (x to the
-right, y down), negative inside; coverage of a pixel follows from the distance at its centre and
-the pixel's width. All parameters are (n,) arrays, all fields (n, H, W).
+Conventions: the picture is the unit square, x to the right and y down. A parameter of a shape is an
+array that broadcasts with (B, H, W): (B, 1, 1) for one value an image. A signed distance is negative
+inside, in units of the picture's width. Colours are (B, 3) or (B, 3, H, W), float32 in 0..1.
 """
 
-import hashlib
-import json
-from collections.abc import Iterator
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from radford_lib.errors import UsageError
-
-CHUNK = 500  # images drawn at once; also the unit of random numbers, so image i never depends on n
-SIZES = (16, 128)
-Level: TypeAlias = np.ndarray | np.floating | float
+Array = np.ndarray
+_TINY = np.float32(1e-6)
 
 
-def check_arguments(n: int, size: int, split: str, splits: tuple[str, ...]) -> None:
-    """Raise ``UsageError`` for what no toy world can draw."""
-    if n < 1:
-        raise UsageError(f"cannot draw {n} images: n must be at least 1")
-    if not SIZES[0] <= size <= SIZES[1]:
-        raise UsageError(f"cannot draw images of {size} pixels: size is {SIZES[0]} to {SIZES[1]}")
-    if split not in splits:
-        raise UsageError(f"no split '{split}'; there are: {', '.join(splits)}")
-
-
-def chunks(n: int, seed: int, stream: str) -> Iterator[tuple[np.random.Generator, int]]:
-    """A generator and a count for each chunk of n images; always the same for chunk k."""
-    key = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:4], "big")
-    for number, start in enumerate(range(0, n, CHUNK)):
-        yield np.random.default_rng([seed, key, number]), min(CHUNK, n - start)
-
-
-def identity(world: str, version: int, **arguments: object) -> str:
-    """SHA-256 that identifies a toy data set: its world, the generator's version, the arguments."""
-    text = json.dumps({"world": world, "version": version, **arguments}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def field(parameter: Level) -> np.ndarray:
-    """A (n,) parameter as (n, 1, 1), to be combined with fields."""
-    return np.asarray(parameter, np.float32).reshape(-1, 1, 1)
-
-
-def mix(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Linear blend from ``a`` (t = 0) to ``b`` (t = 1)."""
-    return a + (b - a) * t
-
-
+@dataclass(frozen=True)
 class Canvas:
-    """n images in float32, painted layer by layer.
+    """A batch of pictures being painted, or a window of them that paints through to the whole.
 
-    Shapes: ``x`` and ``y`` (1, H, W), pixel centres in -1 to 1; ``colour`` (n, H, W, 3) in 0 to 1.
+    Shapes: ``pixels`` (B, 3, H, W) float32; ``x`` (1, 1, W) and ``y`` (1, H, 1) are pixel centres;
+    ``pixel`` is the width of one pixel.
     """
 
-    def __init__(self, n: int, size: int) -> None:
-        steps = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
-        x, y = np.meshgrid(steps, steps)
-        self.x: np.ndarray = x[None]
-        self.y: np.ndarray = y[None]
-        self.pixel = 2 / size
-        self.colour = np.zeros((n, size, size, 3), np.float32)
+    pixels: Array
+    x: Array
+    y: Array
+    pixel: float
 
-    def part(self, left: float, top: float, right: float, bottom: float) -> "Canvas":
-        """The same images seen through a window: what is painted there, is painted here.
+    @classmethod
+    def blank(cls, count: int, size: int) -> "Canvas":
+        """``count`` black pictures of ``size`` x ``size`` pixels."""
+        centres = ((np.arange(size) + 0.5) / size).astype(np.float32)
+        pixels = np.zeros((count, 3, size, size), np.float32)
+        return cls(pixels, centres[None, None, :], centres[None, :, None], 1.0 / size)
 
-        Most features are small; painting them through a window is what makes a world fast.
-        """
-        size = self.x.shape[2]
-        columns, rows = (
-            slice(max(0, int((low + 1) / 2 * size) - 1), min(size, int((high + 1) / 2 * size) + 2))
-            for low, high in ((left, right), (top, bottom))
+    def window(self, left: float, top: float, right: float, bottom: float) -> "Canvas":
+        """The pixels within these bounds, the same for all images: what small shapes need paint."""
+        columns = self._span(self.x.ravel(), left, right)
+        rows = self._span(self.y.ravel(), top, bottom)
+        return Canvas(
+            self.pixels[:, :, rows, columns], self.x[..., columns], self.y[:, rows], self.pixel
         )
-        window = object.__new__(Canvas)
-        window.x, window.y = self.x[:, rows, columns], self.y[:, rows, columns]
-        window.pixel = self.pixel
-        window.colour = self.colour[:, rows, columns]
-        return window
 
-    def coverage(self, distance: np.ndarray, softness: Level = 0.0) -> np.ndarray:
-        """Share of each pixel inside a shape, 0 to 1; ``softness`` widens the edge."""
-        width = self.pixel + softness
-        return np.clip(0.5 - distance / width, 0, 1)
+    @staticmethod
+    def _span(centres: Array, low: float, high: float) -> slice:
+        """The pixels whose centres lie in ``low`` .. ``high``, never fewer than one."""
+        start = min(int(np.searchsorted(centres, low)), len(centres) - 1)
+        return slice(start, max(int(np.searchsorted(centres, high)), start + 1))
 
-    def paint(self, alpha: np.ndarray, colour: np.ndarray) -> None:
-        """Composite ``colour`` (n, 3) or (n, H, W, 3) over the images where ``alpha`` is 1."""
-        if colour.ndim == 2:
-            colour = colour[:, None, None, :]
-        self.colour += (colour - self.colour) * alpha[..., None]
+    def around(self, x: Array, y: Array, width: float, height: float) -> "Canvas":
+        """The window that holds, in every image, a ``width`` x ``height`` box about (x, y)."""
+        return self.window(
+            float(x.min()) - width / 2,
+            float(y.min()) - height / 2,
+            float(x.max()) + width / 2,
+            float(y.max()) + height / 2,
+        )
 
-    def shade(self, amount: np.ndarray) -> None:
-        """Multiply brightness by 1 + ``amount`` (n, H, W)."""
-        self.colour *= 1 + amount[..., None]
+    def cover(self, distance: Array, softness: float = 0.0) -> Array:
+        """How much of each pixel lies inside: 0..1 over one pixel plus ``softness``."""
+        width = np.float32(self.pixel + softness)
+        return np.clip(np.float32(0.5) - distance / width, 0.0, 1.0)
 
-    def local(
-        self, cx: np.ndarray, cy: np.ndarray, angle: Level = 0.0
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Coordinates around (cx, cy), turned by ``angle`` radians."""
-        dx, dy = self.x - field(cx), self.y - field(cy)
-        cos, sin = np.cos(field(angle)), np.sin(field(angle))
-        return dx * cos + dy * sin, dy * cos - dx * sin
+    def paint(self, coverage: Array, colour: Array) -> None:
+        """Lay ``colour`` over the picture, as opaque as ``coverage`` (B, H, W)."""
+        difference = spread(colour) - self.pixels
+        difference *= coverage[:, None]
+        np.add(self.pixels, difference, out=self.pixels)
 
-    def to_uint8(self) -> np.ndarray:
-        """The images as (n, H, W, 3) uint8."""
-        return (np.clip(self.colour, 0, 1) * 255 + 0.5).astype(np.uint8)
+    def shade(self, factor: Array) -> None:
+        """Multiply by ``factor`` (B, H, W): below 1 is shadow."""
+        np.multiply(self.pixels, factor[:, None], out=self.pixels)
 
+    def light(self, amount: Array, colour: Array) -> None:
+        """Add light of ``colour``, less where the picture is bright already."""
+        rest = np.float32(1.0) - self.pixels
+        rest *= spread(colour)
+        rest *= amount[:, None]
+        np.add(self.pixels, rest, out=self.pixels)
 
-def ellipse(u: np.ndarray, v: np.ndarray, rx: np.ndarray, ry: np.ndarray) -> np.ndarray:
-    """Distance (first order, exact for discs) to an ellipse of radii ``rx`` and ``ry``."""
-    rx, ry = field(rx), field(ry)
-    length = np.sqrt((u / rx) ** 2 + (v / ry) ** 2)
-    slope = np.sqrt((u / rx**2) ** 2 + (v / ry**2) ** 2)
-    return (length - 1) * length / np.maximum(slope, 1e-6)
-
-
-def box(
-    u: np.ndarray, v: np.ndarray, hx: np.ndarray, hy: np.ndarray, corner: Level = 0.0
-) -> np.ndarray:
-    """Distance to a rectangle of half sides ``hx``, ``hy`` with rounded corners."""
-    corner = field(corner)
-    qx, qy = np.abs(u) - field(hx) + corner, np.abs(v) - field(hy) + corner
-    outside = np.hypot(np.maximum(qx, 0), np.maximum(qy, 0))
-    return outside + np.minimum(np.maximum(qx, qy), 0) - corner
+    def to_uint8(self) -> Array:
+        """The pictures as (B, H, W, 3) uint8."""
+        levels = np.clip(self.pixels, 0.0, 1.0) * np.float32(255.0) + np.float32(0.5)
+        return np.ascontiguousarray(levels.astype(np.uint8).transpose(0, 2, 3, 1))
 
 
-def arc(
-    u: np.ndarray, v: np.ndarray, half: np.ndarray, bend: np.ndarray, thick: Level
-) -> np.ndarray:
-    """Distance to a stroke over |u| <= half whose ends rise by ``bend`` above its middle."""
-    half, bend = field(half), field(bend)
-    clipped = np.clip(u, -half, half)
-    curve = -bend * (clipped / half) ** 2 + bend / 2
-    slope = 2 * bend * clipped / half**2
-    across = (v - curve) / np.sqrt(1 + slope**2)
-    return np.hypot(across, u - clipped) - field(thick)
+def spread(colour: Array) -> Array:
+    """A colour (B, 3) or (3,) as one that broadcasts with (B, 3, H, W)."""
+    return colour if colour.ndim == 4 else np.atleast_2d(colour)[:, :, None, None]
 
 
-def polygon(u: np.ndarray, v: np.ndarray, radius: np.ndarray, sides: int) -> np.ndarray:
-    """Distance to a regular polygon of circumradius ``radius`` (first order near corners)."""
-    sector = 2 * np.pi / sides
-    angle = np.arctan2(u, -v)
-    folded = np.abs((angle + sector / 2) % sector - sector / 2)
-    return np.hypot(u, v) * np.cos(folded - sector / 2) - field(radius) * np.cos(sector / 2)
+def mix(a: Array, b: Array, share: Array | float) -> Array:
+    """``share`` of ``b`` in ``a``."""
+    return a + (b - a) * share
 
 
-def star(u: np.ndarray, v: np.ndarray, radius: np.ndarray, points: int, inner: float) -> np.ndarray:
-    """Distance (first order) to a star whose dents lie at ``inner`` of its radius."""
-    sector = 2 * np.pi / points
-    angle = np.arctan2(u, -v)
-    folded = np.abs((angle + sector / 2) % sector - sector / 2)
-    length = np.hypot(u, v)
-    px, py = length * np.cos(folded), length * np.sin(folded)
-    tip, dent = np.array([1.0, 0.0]), inner * np.array([np.cos(sector / 2), np.sin(sector / 2)])
-    edge = dent - tip
-    normal = np.array([edge[1], -edge[0]]) / np.hypot(*edge)
-    scale = field(radius)
-    return (px - scale * tip[0]) * normal[0] + py * normal[1]
+def mix_field(a: Array, b: Array, share: Array) -> Array:
+    """Two colours (B, 3) mixed in each pixel by ``share`` (B, H, W): (B, 3, H, W)."""
+    return spread(a) + spread(b - a) * share[:, None]
 
 
-def smooth(grid: np.ndarray, size: int) -> np.ndarray:
-    """Smooth interpolation of values (n, k + 1, k + 1) on a coarse grid, as (n, size, size)."""
-    cells = grid.shape[1] - 1
-    at = (np.arange(size, dtype=np.float32) + 0.5) / size * cells
-    low = np.minimum(at.astype(int), cells - 1)
-    t = at - low
-    t = t * t * (3 - 2 * t)
-    rows = mix(grid[:, low], grid[:, low + 1], t[None, :, None])
-    return mix(rows[:, :, low], rows[:, :, low + 1], t[None, None, :])
+def smoothstep(low: Array | float, high: Array | float, value: Array) -> Array:
+    """0 below ``low``, 1 above ``high``, with no corner between."""
+    t = np.clip((value - low) / (high - low), 0.0, 1.0)
+    return t * t * (np.float32(3.0) - np.float32(2.0) * t)
 
 
-def hsv(hue: Level, saturation: Level, value: Level) -> np.ndarray:
-    """RGB (n, 3) in 0 to 1 of hue, saturation, value in 0 to 1."""
-    hue, saturation, value = np.broadcast_arrays(hue, saturation, value)
-    offsets = np.array([5.0, 3.0, 1.0])
-    k = (offsets + hue[:, None] * 6) % 6
-    ramp = np.clip(np.minimum(k, 4 - k), 0, 1)
-    return (value[:, None] * (1 - saturation[:, None] * ramp)).astype(np.float32)
+def blob(x: Array, y: Array, cx: Array, cy: Array, rx: Array, ry: Array) -> Array:
+    """A soft spot, 1 in its middle and 0 beyond its radii: a Gaussian with an end."""
+    inside = np.maximum(np.float32(1.0) - ((x - cx) / rx) ** 2 - ((y - cy) / ry) ** 2, 0.0)
+    return inside * inside
+
+
+def turn(x: Array, y: Array, cx: Array, cy: Array, angle: Array) -> tuple[Array, Array]:
+    """Coordinates in a frame at (cx, cy) turned by ``angle`` radians."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    dx, dy = x - cx, y - cy
+    return dx * cos + dy * sin, dy * cos - dx * sin
+
+
+def length(x: Array, y: Array) -> Array:
+    """Euclidean length; cheaper than np.hypot, and there is nothing to overflow."""
+    return np.sqrt(x * x + y * y)
+
+
+# Signed distances. Those of ellipses and polygons are first-order: exact at the edge, which is
+# all that coverage needs. Formulas after I. Quilez, "2D distance functions".
+
+
+def circle(x: Array, y: Array, radius: Array | float) -> Array:
+    return length(x, y) - radius
+
+
+def ellipse(x: Array, y: Array, cx: Array, cy: Array, rx: Array, ry: Array) -> Array:
+    u, v = (x - cx) / rx, (y - cy) / ry
+    k = length(u, v)
+    return k * (k - 1) / (length(u / rx, v / ry) + _TINY)
+
+
+def box(x: Array, y: Array, hx: Array, hy: Array, corner: Array | float = 0.0) -> Array:
+    """A rectangle about the origin with half sides ``hx``, ``hy`` and rounded corners."""
+    dx, dy = np.abs(x) - (hx - corner), np.abs(y) - (hy - corner)
+    outside = length(np.maximum(dx, 0), np.maximum(dy, 0))
+    return outside + np.minimum(np.maximum(dx, dy), 0) - corner
+
+
+def segment(x: Array, y: Array, x0: Array, y0: Array, x1: Array, y1: Array) -> Array:
+    """Distance to a line from (x0, y0) to (x1, y1); subtract the half width of the stroke."""
+    px, py, bx, by = x - x0, y - y0, x1 - x0, y1 - y0
+    t = np.clip((px * bx + py * by) / (bx * bx + by * by + _TINY), 0, 1)
+    return length(px - bx * t, py - by * t)
+
+
+def polygon(x: Array, y: Array, corners: Sequence[tuple[Array, Array]]) -> Array:
+    """A convex polygon, corners clockwise as seen (y down): the largest of its half planes."""
+    distance: Array | None = None
+    for (x0, y0), (x1, y1) in zip(corners, (*corners[1:], corners[0]), strict=True):
+        ex, ey = x1 - x0, y1 - y0
+        scale = 1 / (length(ex, ey) + _TINY)
+        side = (x * (ey * scale) - y * (ex * scale)) + (y0 * ex - x0 * ey) * scale
+        distance = side if distance is None else np.maximum(distance, side)
+    assert distance is not None
+    return distance
+
+
+def regular_polygon(x: Array, y: Array, radius: Array, sides: int) -> Array:
+    """A regular polygon about the origin, one corner up; ``radius`` to its corners."""
+    step = np.float32(2 * np.pi / sides)
+    angle = np.arctan2(x, -y) + step / 2
+    folded = angle - step * np.floor(angle / step) - step / 2
+    folded = np.abs(folded) - step / 2
+    return length(x, y) * np.cos(folded) - radius * np.float32(np.cos(step / 2))
+
+
+def star(x: Array, y: Array, radius: Array, points: int, waist: float) -> Array:
+    """A star about the origin, one point up; inner corners at ``waist`` of ``radius``."""
+    step = np.float32(np.pi / points)
+    angle = np.arctan2(x, -y)
+    folded = np.abs((angle + step) % (2 * step) - step)
+    r = length(x, y)
+    px, py = r * np.sin(folded), r * np.cos(folded)
+    # The edge runs from the point (0, radius) to the inner corner.
+    ex, ey = waist * np.sin(step), waist * np.cos(step) - 1
+    scale = np.float32(1 / np.hypot(ex, ey))
+    return (px * -ey + (py - radius) * ex) * scale
+
+
+def heart(x: Array, y: Array, radius: Array) -> Array:
+    """A heart about the origin, point down, about ``radius`` high to each side."""
+    px, py = np.abs(x) / radius / 1.7, (0.95 - y / radius) / 1.7
+    upper = length(px - 0.25, py - 0.75) - np.float32(np.sqrt(2) / 4)
+    ridge = 0.5 * np.maximum(px + py, 0)
+    lower = np.sqrt(
+        np.minimum(px**2 + (py - 1) ** 2, (px - ridge) ** 2 + (py - ridge) ** 2)
+    ) * np.sign(px - py)
+    return np.where(px + py > 1, upper, lower) * radius * 1.7
+
+
+def moon(x: Array, y: Array, radius: Array) -> Array:
+    """A crescent: a disc less a disc beside it."""
+    return np.maximum(
+        circle(x + 0.25 * radius, y, radius), -circle(x - 0.3 * radius, y, 0.82 * radius)
+    )
+
+
+def cross(x: Array, y: Array, radius: Array, arm: float) -> Array:
+    """A plus sign; ``arm`` is its half width as a share of ``radius``."""
+    return np.minimum(box(x, y, radius, arm * radius), box(x, y, arm * radius, radius))
+
+
+def flower(x: Array, y: Array, radius: Array, petals: int) -> Array:
+    """A blossom: a circle whose radius swells ``petals`` times around."""
+    swell = 0.78 + 0.26 * np.cos(petals * np.arctan2(x, -y))
+    return (length(x, y) - radius * swell) * np.float32(0.75)
+
+
+def drop(x: Array, y: Array, radius: Array) -> Array:
+    """A falling drop: a disc with a tip up."""
+    disc = circle(x, y - 0.35 * radius, 0.62 * radius)
+    zero = np.zeros_like(radius)
+    cone = polygon(
+        x,
+        y,
+        [
+            (zero, -1.05 * radius),
+            (0.55 * radius, 0.07 * radius),
+            (zero, 0.4 * radius),
+            (-0.55 * radius, 0.07 * radius),
+        ],
+    )
+    return np.minimum(disc, cone)
+
+
+def arrow(x: Array, y: Array, radius: Array) -> Array:
+    """An arrow that points up."""
+    zero = np.zeros_like(radius)
+    head = polygon(
+        x, y, [(zero, -radius), (0.85 * radius, 0.1 * radius), (-0.85 * radius, 0.1 * radius)]
+    )
+    return np.minimum(head, box(x, y - 0.45 * radius, 0.34 * radius, 0.5 * radius))
+
+
+def smooth_noise(grid: Array, y: Array, x: Array) -> Array:
+    """Value noise: lattice values (B, G, G) interpolated smoothly at ``y`` (H,), ``x`` (W,)."""
+
+    def weights(at: Array) -> Array:
+        scaled = np.clip(at, 0, 1) * (grid.shape[1] - 1)
+        distance = np.abs(scaled[:, None] - np.arange(grid.shape[1], dtype=np.float32))
+        t = np.maximum(np.float32(1) - distance, 0)
+        return (t * t * (3 - 2 * t)).astype(np.float32)
+
+    return weights(y.ravel()) @ grid @ weights(x.ravel()).T  # (B, H, W)
+
+
+def wave_edge(phase: Array, width: Array | float) -> Array:
+    """A soft square wave of period 1 in 0..1; ``width`` is a pixel in units of the period."""
+    triangle = np.abs(phase - np.floor(phase) - np.float32(0.5)) * 2
+    return np.clip(np.float32(0.5) + (triangle - np.float32(0.5)) / (2 * width + _TINY), 0, 1)
+
+
+def hsv(hue: Array, saturation: Array, value: Array) -> Array:
+    """Colours (..., 3) float32 from hue (in turns), saturation and value."""
+    shift = np.array([5.0, 3.0, 1.0])
+    k = (shift + np.asarray(hue)[..., None] * 6) % 6
+    fall = np.clip(np.minimum(k, 4 - k), 0, 1)
+    value, saturation = np.asarray(value)[..., None], np.asarray(saturation)[..., None]
+    return (value - value * saturation * fall).astype(np.float32)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from radford_lib.data.image_set import ImageSet
-from radford_lib.data.toy.drawing import (
+from radford_lib.data.toy.canvas import (
     CHUNK,
     Canvas,
     box,
