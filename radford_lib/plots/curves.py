@@ -28,7 +28,6 @@ _WINDOWS = 50  # a smoothed curve averages over this part of its length
 T = TypeVar("T")
 
 
-@styled
 def loss_curves(
     x: ArrayLike,
     losses: Mapping[str, ArrayLike],
@@ -36,7 +35,7 @@ def loss_curves(
     xlabel: str = "updates",
     ylabel: str = "loss (nats)",
 ) -> Figure:
-    """Losses against a common x, smoothed, with the raw values behind.
+    """``loss_curve`` for losses of one run, against a common x.
 
     x: (N,); losses: {name: (N,)}, discriminator and generator for instance.
     """
@@ -52,8 +51,8 @@ def loss_curve(
 ) -> Figure:
     """Losses, each against its own x, smoothed where they are long, raw values behind.
 
-    losses: {name: (x, y)}, training loss and a rarer validation loss for instance. The smoothed
-    curve is a centred running mean over a fiftieth of the values.
+    losses: {name: (x, y)}, training loss and a rarer validation loss for instance.
+    The smoothed curve is a centred running mean over a fiftieth of the values.
     """
     figure, axes = new_figure(3.2)
     ends = []
@@ -186,6 +185,7 @@ def accuracy_bars(
     axes.set(xlim=(0, right), ylim=(len(names) - 0.4, -0.6), xlabel=xlabel)
     axes.set_yticks(places, names)
     axes.tick_params(axis="y", length=0)
+    axes.set_xticks([tick for tick in axes.get_xticks() if tick <= min(right, 1)])
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     return figure
 
@@ -343,7 +343,9 @@ def _name_ends(axes: Axes, height: float, ends: Sequence[tuple[float, str, str]]
     """
     step = LINE / (height - 0.7)  # of the axes, whose own height is about that
     to_axes = axes.transScale + axes.transLimits
-    axes.set_ylim(axes.get_ylim())  # the limits are final now
+    axes.margins(x=0.02)
+    axes.autoscale_view(scaley=False)
+    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())  # final from here on
     at = np.array([to_axes.transform((axes.get_xlim()[1], y))[1] for y, _, _ in ends])
     at = np.clip(at, 0, 1)
     order = np.argsort(at, kind="stable")

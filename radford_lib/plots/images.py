@@ -150,7 +150,7 @@ def _mosaic(
     canvas = np.zeros((canvas_height, canvas_width, 4), np.uint8)
     figure = Figure(figsize=(inches + margin, canvas_height * pixel))
     axes = figure.add_axes((margin / (inches + margin), 0, inches / (inches + margin), 1))
-    room = int((width + gap) * pixel / CHARACTER)  # characters over one image
+    room = int((width + gap) * pixel / CHARACTER * 1.1)  # characters over one image, at most
     for r, row in enumerate(grid):
         y = tops[r]
         for c, image in enumerate(row):
@@ -160,9 +160,18 @@ def _mosaic(
                 canvas[y : y + height, x : x + width, 3] = 255
             centre = x + width / 2
             if above and c < len(above[r]):
-                axes.text(centre, y - 0.2 * line, _shorten(above[r][c], room), ha="center")
+                axes.text(
+                    centre, y - 0.2 * line, _shorten(above[r][c], room), ha="center", size="small"
+                )
             if below and c < len(below[r]):
-                axes.text(centre, y + height + 0.1 * line, below[r][c], ha="center", va="top")
+                axes.text(
+                    centre,
+                    y + height + 0.1 * line,
+                    below[r][c],
+                    ha="center",
+                    va="top",
+                    size="small",
+                )
         if row_labels:
             axes.text(-0.08 / pixel, y + height / 2, row_labels[r], ha="right", va="center")
     if headings:

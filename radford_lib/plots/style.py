@@ -138,7 +138,7 @@ def png_bytes(figure: Figure) -> bytes:
 
 
 def _settle(figure: Figure) -> None:
-    """Lay the figure out once and for all: each new layout would start from the last, and differ."""
+    """Lay the figure out once and for all: a second layout starts from the first, and differs."""
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")

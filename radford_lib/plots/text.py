@@ -71,7 +71,7 @@ def heat_map(
             y += 1
         for start, stop in lines:
             shades = _shades(trace[start:stop], strongest)
-            _draw_line(axes, string[start:stop], shades, y, size)
+            _draw_line(axes, string[start:stop], shades, 0, y, size)
             y += 1
         y += 0.6
     _draw_key(axes, strongest, y, size)
@@ -144,10 +144,10 @@ def _wrap(text: str, width: int) -> list[tuple[int, int]]:
     return [*lines, (start, len(text))]
 
 
-def _draw_line(axes: Axes, text: str, shades: np.ndarray, y: float, size: float) -> None:
-    """One line of text on its tiles, one tile for neighbours of one shade."""
+def _draw_line(axes: Axes, text: str, shades: np.ndarray, x: int, y: float, size: float) -> None:
+    """One line of text from column x on its tiles, one tile for neighbours of one shade."""
     tiles = []
-    start = 0
+    start = x
     height = _TILE / _PITCH
     for shade, run in itertools.groupby(shades.tolist()):
         length = len(list(run))
@@ -162,15 +162,14 @@ def _draw_line(axes: Axes, text: str, shades: np.ndarray, y: float, size: float)
         (c if font.get_char_index(ord(c)) else "\ufffd") if c.isprintable() else " " for c in text
     )
     axes.text(
-        0, y + 0.68, known, va="baseline", color=_INK, font=_FONT, fontsize=size, parse_math=False
+        x, y + 0.68, known, va="baseline", color=_INK, font=_FONT, fontsize=size, parse_math=False
     )  # fmt: skip
 
 
 def _draw_key(axes: Axes, strongest: float, y: float, size: float) -> None:
     """The scale: lowest and highest value at the ends of the tints."""
     low, high = f"{-strongest:.2g} ".replace("-", "\u2212"), f" {strongest:.2g}"
-    _draw_line(axes, " " * (2 * _SHADES + 1), np.arange(-_SHADES, _SHADES + 1), y, size)
-    for artist in axes.collections[-1:]:
-        artist.set_offsets([(len(low), 0)])
+    key = np.arange(-_SHADES, _SHADES + 1)
+    _draw_line(axes, " " * len(key), key, len(low), y, size)
     axes.text(0, y + 0.68, low, font=_FONT, fontsize=size)
-    axes.text(len(low) + 2 * _SHADES + 1, y + 0.68, high, font=_FONT, fontsize=size)
+    axes.text(len(low) + len(key), y + 0.68, high, font=_FONT, fontsize=size)
