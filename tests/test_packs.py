@@ -18,6 +18,7 @@ from radford_lib.data import load_corpus, load_images, load_texts, official_weig
 from radford_lib.data.cache import cache_folder, cached_folder
 from radford_lib.data.commands import data_group
 from radford_lib.data.image_packs import resize
+from radford_lib.data.npy_stream import write_npy
 from radford_lib.data.packs import builtin_manifest, packs
 from radford_lib.data.text_packs import clean_document, split_of
 from radford_lib.errors import RadfordError, UsageError
@@ -208,6 +209,15 @@ def test_mnist(data: Path) -> None:
     np.testing.assert_array_equal(test.images[..., 0], x[4:])
     np.testing.assert_array_equal(test.labels, [4, 5])
     assert load_images("mnist", size=14).images.shape == (4, 14, 14, 1)
+
+
+def test_a_source_that_holds_less_than_it_announces(tmp_path: Path) -> None:
+    pixels = noise(7, 5, 4, 4, 3)
+    write_npy(tmp_path / "a.npy", (5, 4, 4, 3), [pixels[:3], pixels[3:]])
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy", mmap_mode="r"), pixels)
+    for shape in ((6, 4, 4, 3), (4, 4, 4, 3), (5, 4, 4, 1)):
+        with pytest.raises(RadfordError, match="does not hold the"):
+            write_npy(tmp_path / "b.npy", shape, [pixels])
 
 
 def test_resize_is_by_area() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from radford_lib.data.cache import cached_folder
 from radford_lib.data.image_set import ImageSet
+from radford_lib.data.npy_stream import write_npy
 from radford_lib.data.packs import Pack, PackFile, identity, require
 from radford_lib.errors import UsageError
 
@@ -82,19 +83,17 @@ def squares(pack: Pack, contents: Contents, size: int) -> np.ndarray:
     from tqdm import tqdm
 
     def build(folder: Path) -> None:
-        shape = (contents.count, size, size, contents.shape[2])
-        images = np.lib.format.open_memmap(
-            folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape
-        )
-        at = 0
         with tqdm(
             total=contents.count, desc=f"decoding {pack.name}", unit="image", disable=None
         ) as bar:
-            for chunk in contents.chunks():
-                images[at : at + len(chunk)] = resize(chunk, size)
-                at += len(chunk)
-                bar.update(len(chunk))
-        images.flush()
+
+            def resized() -> Iterator[np.ndarray]:
+                for chunk in contents.chunks():
+                    yield resize(chunk, size)
+                    bar.update(len(chunk))
+
+            shape = (contents.count, size, size, contents.shape[2])
+            write_npy(folder / "images.npy", shape, resized())
 
     key = identity(contents.files, version=VERSION)[:16]
     folder = cached_folder(f"images/{pack.name}-{size}-{key}", build)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from radford_lib.data.npy_stream import write_npy
 from radford_lib.errors import RadfordError
 from radford_lib.files import sha256_file, write_text
 
@@ -42,12 +43,7 @@ class PackWriter:
     ) -> None:
         """Images of a split that do not fit in memory: ``count`` of ``shape``, in chunks."""
         path = self.folder / f"{split}-images.npy"
-        images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, *shape))
-        at = 0
-        for chunk in chunks:
-            images[at : at + len(chunk)] = chunk
-            at += len(chunk)
-        images.flush()
+        write_npy(path, (count, *shape), chunks)
         self.add(path, split, count)
 
     def column(self, split: str, what: str, array: np.ndarray) -> None:
