@@ -23,8 +23,8 @@
 # **What came out in this run.** After one epoch of {result}`D-F2.images:,d` images the distance of the
 # samples to images never trained on, measured as KID in a fixed feature space, has gone from
 # {result}`D-F2.kid_untrained:.3f` to {result}`D-F2.kid:.3f`; after the last epoch it is
-# {result}`D-F3.kid:.3f`. Two halves of the real data are {result}`D-F3.kid_floor:.3f` apart, which is
-# as low as this measure goes. {result}`D-X11.closer_share:.1%` of the samples lie closer to
+# {result}`D-F3.kid:.3f`. Real training images are {result}`D-F3.kid_floor:.3f` away from the unseen
+# ones, which is as low as a generator can hope to go. {result}`D-X11.closer_share:.1%` of the samples lie closer to
 # their nearest training image than the median unseen image does to its own.
 #
 # **What the paper found.** Two pictures: after one pass over LSUN bedrooms, plausible rooms already,
@@ -145,7 +145,7 @@ plots.sample_grid(run.snapshots[last][:50], columns=10)
 # this book reads them with a fixed random convolutional network, because nothing may be downloaded
 # and toy faces are not ImageNet. The numbers are therefore comparable within this page only. KID is
 # unbiased, so two samples of the same distribution give zero on average, whatever their size; the
-# floor drawn below is the distance between two halves of the real images.
+# floor drawn below is the distance of real training images to the unseen ones.
 
 # %%
 reference = conv_features(held_out.images, seed=0)

@@ -42,7 +42,8 @@ class Number:
         if self.value is None:
             return self.text or ""
         if form is None:
-            form = ".1%" if self.unit == "fraction" else "g"
+            is_whole = float(self.value).is_integer()
+            form = ".1%" if self.unit == "fraction" else ",.0f" if is_whole else "g"
         spread = "" if self.spread is None else f" ± {format(self.spread, form)}"
         plain_unit = self.unit not in (None, "fraction") and not form.endswith("%")
         return f"{format(self.value, form)}{spread}" + (f" {self.unit}" if plain_unit else "")
