@@ -5,8 +5,10 @@ import io
 import itertools
 import json
 import lzma
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -407,6 +409,18 @@ def test_cache_is_whole_or_built_again(data: Path) -> None:
     with pytest.raises(RadfordError, match="broken on the way"):
         cached_folder("some/other", fail)
     assert [path.name for path in folder.parent.iterdir()] == ["thing"]
+
+
+def test_leftovers_of_killed_processes_are_removed(data: Path, tmp_path: Path) -> None:
+    for name, age in ((".thing.old", 2 * 24 * 3600), (".thing.new", 60)):
+        folder = tmp_path / "cache" / name
+        folder.mkdir(parents=True)
+        (folder / "a.bytes").write_bytes(b"1")
+        for path in (folder / "a.bytes", folder):
+            os.utime(path, (time.time() - age,) * 2)
+    cached_folder("thing", lambda folder: None)
+    left = {path.name for path in (tmp_path / "cache").iterdir()}
+    assert left == {"thing", ".thing.new"}
 
 
 def test_unwritable_cache_falls_back(

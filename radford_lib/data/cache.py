@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from radford_lib.errors import RadfordError
 from radford_lib.files import write_text
 
 INDEX = "index.json"
+ABANDONED = 24 * 3600  # seconds without a write: its process was killed
 
 
 def cache_folder() -> Path:
@@ -66,6 +68,7 @@ def cached_folder(name: str, build: Callable[[Path], None]) -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent, target.name)
         building = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise RadfordError(f"cannot write {target}: {error.strerror}") from error
@@ -83,6 +86,17 @@ def cached_folder(name: str, build: Callable[[Path], None]) -> Path:
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return target
+
+
+def sweep(parent: Path, name: str) -> None:
+    """Remove temporary folders of ``name`` that killed processes have left in ``parent``."""
+    for folder in parent.glob(f".{name}.*"):
+        try:
+            last = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        except OSError:
+            continue
+        if time.time() - last > ABANDONED:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def put_in_place(building: Path, target: Path) -> None:

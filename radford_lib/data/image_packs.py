@@ -25,9 +25,8 @@ class Contents:
     """One split of a pack before decoding: its files, how to decode them, and what is known.
 
     ``chunks`` yields the pixels as uint8 (n, H, W, C) for the ``count`` images of ``files``, whose
-    ``shape`` is (H, W, C);
-    ``part`` is the slice of them that makes up the split; ``known`` are arguments of ``ImageSet``
-    for that part. ``mapped`` holds pixels that need no decoding.
+    ``shape`` is (H, W, C); ``part`` is the slice of them that makes up the split; ``known`` are
+    arguments of ``ImageSet`` for that part. ``mapped`` holds pixels that need no decoding.
     """
 
     files: tuple[PackFile, ...]

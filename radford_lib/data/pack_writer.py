@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from radford_lib.data.cache import sweep
 from radford_lib.data.npy_stream import write_npy
 from radford_lib.errors import RadfordError
 from radford_lib.files import sha256_file, write_text
@@ -96,6 +97,7 @@ def new_pack(target: Path, name: str, **description: Any) -> Iterator[PackWriter
     """
     try:
         target.mkdir(parents=True, exist_ok=True)
+        sweep(target, name)
         folder = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=target))
     except OSError as error:
         raise RadfordError(
