@@ -5,6 +5,7 @@ The loop is :func:`train_language_model`, to be read top to bottom; what it call
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -120,10 +121,10 @@ def train_language_model(
 
     log = MetricsLog(checkpoint_dir, at.rows)
     log_every = max(1, config.updates // LOG_POINTS)
-    validate_every = max(1, config.updates // VALIDATION_POINTS)
+    validate_every = log_every * max(1, LOG_POINTS // VALIDATION_POINTS)
     per_update = config.batch * config.window
     windows = shard_windows(corpus, config.batch, config.window, config.seed, skip=at.update)
-    since_log = list(at.since_log)
+    recent = deque(at.recent, maxlen=log_every)
     last_saved = time.perf_counter()
     started = last_saved - at.seconds
 
@@ -150,7 +151,7 @@ def train_language_model(
                     f"training diverged at update {at.update} (loss {loss:g}, gradient norm "
                     f"{norm:g}): lower lr ({config.lr:g}) or clip ({config.clip:g})"
                 )
-            since_log.append(loss / math.log(2))
+            recent.append(loss / math.log(2))
             bar.update(per_update)
 
             last = at.update == config.updates
@@ -159,22 +160,21 @@ def train_language_model(
                 at.valid_bits = bits_per_byte(model, validation, max_bytes=config.validation_bytes)
                 measured["valid_bits_per_byte"] = at.valid_bits
             at.seconds = time.perf_counter() - started
-            if at.update % log_every == 0 or last or measured:
+            if at.update % log_every == 0 or last:
                 log.append(
                     update=at.update,
                     bytes=at.update * per_update,
-                    bits_per_byte=sum(since_log) / len(since_log),
+                    bits_per_byte=sum(recent) / len(recent),
                     gradient_norm=norm,
                     lr=lr,
                     seconds=at.seconds,
                     **measured,
                 )
                 bar.set_postfix_str(f"{log.rows[-1]['bits_per_byte']:.2f} bits/byte")
-                since_log = []
             if checkpoint_dir is not None and (
                 last or time.perf_counter() - last_saved >= checkpoint_seconds
             ):
-                at.rows, at.since_log = log.rows, since_log
+                at.rows, at.recent = log.rows, list(recent)
                 _save(checkpoint_dir, identity, model, optimizer, at)
                 last_saved = time.perf_counter()
 
@@ -198,7 +198,7 @@ class _Position:
     seconds: float = 0.0
     valid_bits: float | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
-    since_log: list[float] = field(default_factory=list)
+    recent: list[float] = field(default_factory=list)  # bits per byte of the last updates
 
 
 def _save(
