@@ -6,6 +6,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import pathlib
+import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,3 +47,32 @@ def real_data() -> pathlib.Path:
     folder = real_data_folder()
     assert folder is not None
     return folder
+
+
+@pytest.fixture(scope="session")
+def smoke_book(tmp_path_factory: pytest.TempPathFactory, repository: pathlib.Path):
+    """The real book in a folder of its own, every chapter run once under the smoke profile.
+
+    ``book``: the ``Book``; ``outcomes``: how each chapter went, by name.
+    """
+    from radford_lib.book import runs
+    from radford_lib.book.layout import Book
+
+    root = tmp_path_factory.mktemp("smoke")
+    for name in ("chapters", "profiles", "assets", "results"):
+        shutil.copytree(repository / name, root / name)
+    for name in ("_config.yml", "_toc.yml", "references.bib"):
+        shutil.copy(repository / name, root / name)
+    book = Book(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RADFORD_CHECKPOINTS", str(root / "checkpoints"))
+        outcomes = {o.chapter: o for o in runs.run(book, "smoke", progress=False)}
+    return SimpleNamespace(book=book, outcomes=outcomes)
+
+
+@pytest.fixture(scope="session")
+def smoke_site(smoke_book: SimpleNamespace) -> pathlib.Path:
+    """Folder of the real book's HTML, built strictly from the smoke runs."""
+    from radford_lib.book.build import build
+
+    return build(smoke_book.book, "smoke").parent
