@@ -6,10 +6,16 @@ Minimises, for each class k and each C, the objective of liblinear and of scikit
     P(w) = 1/2 ||w||^2 + C sum_i max(0, 1 - y_i w.x_i)^2,   y_i = +1 in class k, else -1,
 
 where x_i ends with a constant 1, so that the intercept is regularised with the weights. The
-objective is smooth and the problems share X: Newton steps are solved by preconditioned conjugate
-gradients for all classes and all C at once, each iteration one pass of matrix products over X
-(Keerthi and DeCoste 2005, with exact line search). X is read in blocks, in its own precision; sums
-over examples are float64.
+objective is smooth and the problems share X: Newton steps are solved by conjugate gradients for all
+classes and all C at once, each iteration one pass of matrix products over X (Keerthi and DeCoste
+2005, with exact line search). X is read in blocks, in its own precision; sums over examples are
+float64.
+
+Features that are all positive or of very different sizes make this slow, so the gradients are
+preconditioned by the leading eigenvectors of X^T X, which all problems share: all of them where
+there are few features, by Nystrom's sketch where there are many (Frangella, Tropp and Udell 2021).
+Few examples (fewer than features) span a small space: there the problems are first solved in that
+space's coordinates, whose axes are the eigenvectors.
 
 With w' = 2C sum_i xi_i y_i x_i (xi the hinge values), w' gives a feasible dual point and the
 duality gap is exactly 1/2 ||w - w'||^2 = 1/2 ||grad P||^2: the stopping rule is a proof of how far
@@ -38,6 +44,8 @@ C_GRID = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
 
 _BLOCK_ELEMENTS = 1 << 24  # of X at a time: 64 MB in float32
 _CG_LIMIT = 400  # passes for one Newton step
+_EXACT = 2560  # examples or features up to which all eigenvectors are found
+_SKETCH = 256  # eigenvectors that are approximated beyond that
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,9 @@ class L2Svm:
     objective: np.ndarray
     gap: np.ndarray
     iterations: int  # Newton steps of the slowest class
-    passes: int  # passes over the features, shared by all classes and all C of one call
+    passes: (
+        int  # passes over features or principal axes, shared by all classes and all C of one call
+    )
 
     def decision(self, x: np.ndarray, device: str | torch.device | None = None) -> np.ndarray:
         """Margins (N, K) float32 of features (N, F)."""
@@ -129,7 +139,10 @@ def fit_l2_svm_path(
     data = _Blocks(x, device)
     signs = torch.from_numpy(np.where(y[:, None] == np.array(rows), 1.0, -1.0)).to(data.device)
     with _full_float32():
-        solution = _newton(data, signs, grid, tolerance, max_iterations)
+        start = None
+        if len(x) < min(x.shape[1], _EXACT):
+            start = _solve_in_span(data, signs, grid, 0.1 * tolerance, max_iterations)
+        solution = _newton(data, signs, grid, tolerance, max_iterations, start=start)
     if (solution.gap > tolerance * solution.objective).any():
         worst = float((solution.gap / solution.objective).max())
         warnings.warn(
@@ -157,15 +170,24 @@ def select_c(
 
 
 class _Blocks:
-    """Rows of (N, F) features as float32 blocks on a device; the features keep their own type."""
+    """Rows of (N, F) features as float32 blocks on a device; the features keep their own type.
 
-    def __init__(self, x: np.ndarray, device: str | torch.device | None) -> None:
+    D columns in all: the features, and with ``bias`` a last one of ones that is never stored.
+    """
+
+    def __init__(
+        self, x: np.ndarray | torch.Tensor, device: str | torch.device | None, bias: bool = True
+    ) -> None:
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
-        if x.dtype == np.float64 or not x.flags.writeable or not x.flags.c_contiguous:
-            x = np.array(x, dtype=np.float16 if x.dtype == np.float16 else np.float32, order="C")
-        self.x = torch.from_numpy(x).to(self.device)
+        if isinstance(x, np.ndarray):
+            if x.dtype == np.float64 or not x.flags.writeable or not x.flags.c_contiguous:
+                x = np.array(x, np.float16 if x.dtype == np.float16 else np.float32, order="C")
+            x = torch.from_numpy(x)
+        self.x = x.to(self.device)
+        self.bias = bias
+        self.columns = x.shape[1] + bias
         self.rows = max(1, _BLOCK_ELEMENTS // x.shape[1])
         self.passes = 0
 
@@ -179,44 +201,102 @@ class _Blocks:
             yield rows, self.x[rows].float()
 
     def times(self, w: torch.Tensor) -> torch.Tensor:
-        """X w with the constant feature: (F + 1, P) -> (N, P) float64."""
+        """X w: (D, P) -> (N, P) float64."""
         w32 = w.float()
-        return torch.cat([(block @ w32[:-1] + w32[-1]).double() for _, block in self])
+        return torch.cat([self._product(block, w32).double() for _, block in self])
 
     def transposed_times(self, r: torch.Tensor) -> torch.Tensor:
-        """X^T r: (N, P) -> (F + 1, P) float64."""
-        total = torch.zeros(
-            self.x.shape[1] + 1, r.shape[1], dtype=torch.float64, device=self.device
-        )
+        """X^T r: (N, P) -> (D, P) float64."""
+        total = r.new_zeros(self.columns, r.shape[1], dtype=torch.float64)
         for rows, block in self:
-            total[:-1] += block.T @ r[rows].float()
-        total[-1] = r.sum(0)
+            self._add_transposed(total, block, r[rows].float())
         return total
 
-    def gram_times(self, v: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-        """X^T (scale * (X v)) in one pass: (F + 1, P), (N, P) -> (F + 1, P) float64."""
+    def gram_times(self, v: torch.Tensor, scale: torch.Tensor | None = None) -> torch.Tensor:
+        """X^T (scale * (X v)) in one pass: (D, P), (N, P) -> (D, P) float64."""
         total = torch.zeros_like(v)
         v32 = v.float()
         for rows, block in self:
-            z = scale[rows] * (block @ v32[:-1] + v32[-1])
-            total[:-1] += block.T @ z
-            total[-1] += z.sum(0, dtype=torch.float64)
+            z = self._product(block, v32)
+            self._add_transposed(total, block, z if scale is None else z.mul_(scale[rows]))
         return total
 
-    def square_sums(self) -> torch.Tensor:
-        """Sum over examples of each feature squared, constant included, (F + 1, 1) float64."""
-        total = torch.zeros(self.x.shape[1] + 1, 1, dtype=torch.float64, device=self.device)
-        for _, block in self:
-            total[:-1, 0] += block.square().sum(0)
-        total[-1] = len(self.x)
-        return total
+    def _product(self, block: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        return torch.addmm(w[-1], block, w[:-1]) if self.bias else block @ w
+
+    def _add_transposed(self, total: torch.Tensor, block: torch.Tensor, r: torch.Tensor) -> None:
+        features = block.shape[1]
+        total[:features] += block.T @ r
+        if self.bias:
+            total[features] += r.sum(0, dtype=torch.float64)
+
+
+@dataclass
+class _Eigenvectors:
+    """The leading part of X^T X: ``vectors`` (D, r), or None for the unit vectors; values (r,)."""
+
+    vectors: torch.Tensor | None
+    values: torch.Tensor
+    rest: float  # what stands for the other eigenvalues
+
+    def solve(self, r: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """(I + weight X^T X)^-1 r, about: (D, P), weight (P,)."""
+        if self.vectors is None:
+            return r / (1 + weight * self.values[:, None])
+        along = self.vectors.T @ r
+        rest = 1 + weight * self.rest
+        kept = along / (1 + weight * self.values[:, None]) - along / rest
+        return self.vectors @ kept + r / rest
+
+
+def _eigenvectors(data: _Blocks) -> _Eigenvectors:
+    """All eigenvectors of X^T X for few columns, else a sketch of the leading ones."""
+    if data.columns <= _EXACT:
+        unit = torch.eye(data.columns, dtype=torch.float64, device=data.device)
+        values, vectors = torch.linalg.eigh(data.gram_times(unit))
+        return _Eigenvectors(vectors, values.clamp(min=0), 0.0)
+    # Frangella, Tropp and Udell 2021, algorithm 2.1; the seed only moves the number of iterations
+    rank = min(_SKETCH, len(data))
+    generator = torch.Generator().manual_seed(0)
+    probe = torch.randn(data.columns, rank, generator=generator, dtype=torch.float64)
+    probe = torch.linalg.qr(probe.to(data.device)).Q
+    image = data.gram_times(probe)
+    shift = 1e-6 * torch.linalg.matrix_norm(image, 2)
+    image += shift * probe
+    inner = probe.T @ image
+    factor = torch.linalg.cholesky((inner + inner.T) / 2)
+    root = torch.linalg.solve_triangular(factor, image.T, upper=False).T  # image factor^-T
+    vectors, singular, _ = torch.linalg.svd(root, full_matrices=False)
+    values = (singular.square() - shift).clamp(min=0)
+    return _Eigenvectors(vectors, values, float(values[-1]))
+
+
+def _solve_in_span(
+    data: _Blocks, signs: torch.Tensor, grid: list[float], tolerance: float, max_iterations: int
+) -> torch.Tensor:
+    """Solutions (D, P) found in the coordinates of the span of the N examples, N < D.
+
+    With X X^T = U S U^T the examples have coordinates Z = U sqrt(S), and w = X^T U v / sqrt(S).
+    """
+    x = data.x
+    gram = torch.ones(len(x), len(x), dtype=torch.float64, device=data.device)
+    for start in range(0, x.shape[1], 512):  # short sums in float32, long ones in float64
+        part = x[:, start : start + 512].float()
+        gram += part @ part.T
+    values, u = torch.linalg.eigh(gram)
+    kept = values > 1e-10 * values[-1]
+    values, u = values[kept], u[:, kept]
+    z = _Blocks((u * values.sqrt()).float(), data.device, bias=False)
+    axes = _Eigenvectors(None, values, 0.0)
+    found = _newton(z, signs, grid, tolerance, max_iterations, eigen=axes)
+    return data.transposed_times(u @ (found.w / values.sqrt()[:, None]))
 
 
 @dataclass
 class _Solution:
     """State of P = len(grid) * rows problems, C-major."""
 
-    w: torch.Tensor  # (F + 1, P) float64, intercepts last
+    w: torch.Tensor  # (D, P) float64, intercepts last
     objective: torch.Tensor  # (P,)
     gap: torch.Tensor  # (P,)
     steps: torch.Tensor  # (P,) Newton steps
@@ -241,15 +321,24 @@ class _Solution:
 
 
 def _newton(
-    data: _Blocks, signs: torch.Tensor, grid: list[float], tolerance: float, max_iterations: int
+    data: _Blocks,
+    signs: torch.Tensor,
+    grid: list[float],
+    tolerance: float,
+    max_iterations: int,
+    *,
+    start: torch.Tensor | None = None,
+    eigen: _Eigenvectors | None = None,
 ) -> _Solution:
     """Newton's method on all problems at once; a problem leaves when its gap is small enough."""
     c = torch.tensor(grid, dtype=torch.float64, device=data.device)
     c = c.repeat_interleave(signs.shape[1])  # (P,)
     y = signs.repeat(1, len(grid))  # (N, P)
-    squares = data.square_sums()
-    w = torch.zeros(data.x.shape[1] + 1, len(c), dtype=torch.float64, device=data.device)
-    f = torch.zeros_like(y)  # margins X w
+    if start is None:
+        w = torch.zeros(data.columns, len(c), dtype=torch.float64, device=data.device)
+        f = torch.zeros_like(y)  # margins X w
+    else:
+        w, f = start, data.times(start)
     state = _Solution(w, torch.zeros_like(c), torch.zeros_like(c), torch.zeros_like(c), 0)
     todo = torch.arange(len(c), device=data.device)
     first_norm = torch.zeros_like(c)
@@ -266,12 +355,11 @@ def _newton(
         active = (hinge[:, going] > 0).float()
         del hinge
         norm = gradient.norm(dim=0)
-        if step == 0:
-            first_norm[todo] = norm
+        first_norm[todo] = torch.maximum(first_norm[todo], norm)
         # Loose while the active set still moves, then tight: superlinear near the optimum.
         forcing = (norm / first_norm[todo]).sqrt().clamp_(1e-3, 0.1)
-        diagonal = 1 + 2 * c[todo] * active.mean(0, dtype=torch.float64) * squares
-        direction = _conjugate_gradients(data, gradient, active, c[todo], diagonal, forcing)
+        eigen = eigen or _eigenvectors(data)
+        direction = _conjugate_gradients(data, gradient, active, c[todo], eigen, forcing)
         along = data.times(direction)
         t = _line_search(w[:, todo], direction, f[:, todo], along, y[:, todo], c[todo])
         w[:, todo] += t * direction
@@ -285,16 +373,18 @@ def _conjugate_gradients(
     gradient: torch.Tensor,
     active: torch.Tensor,
     c: torch.Tensor,
-    diagonal: torch.Tensor,
+    eigen: _Eigenvectors,
     forcing: torch.Tensor,
 ) -> torch.Tensor:
     """d with ||H d + gradient|| <= forcing ||gradient||, H = I + 2C X_active^T X_active.
 
-    gradient, diagonal (the preconditioner): (F + 1, P); active: (N, P); returns (F + 1, P).
+    gradient: (D, P); active: (N, P); eigen: the preconditioner, as if examples were active at
+    random; returns (D, P).
     """
+    weight = 2 * c * active.mean(0, dtype=torch.float64)
     d = torch.zeros_like(gradient)
     residual = -gradient
-    z = residual / diagonal
+    z = eigen.solve(residual, weight)
     p = z.clone()
     rz = (residual * z).sum(0)
     goal = forcing * gradient.norm(dim=0)
@@ -309,7 +399,7 @@ def _conjugate_gradients(
         if not going.any():
             break
         todo, residual, p, rz = todo[going], residual[:, going], p[:, going], rz[going]
-        z = residual / diagonal[:, todo]
+        z = eigen.solve(residual, weight[todo])
         rz, previous = (residual * z).sum(0), rz
         p = z + (rz / previous) * p
     return d
