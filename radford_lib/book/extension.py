@@ -35,6 +35,25 @@ def offer_notebook(
     context["ipynb_source"] = f"{pagename}.ipynb"
 
 
+def drop_thebe(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Leave out the scripts of sphinx-thebe, which Jupyter Book puts on every page.
+
+    The book runs no code in the browser. The scripts name another host, and Sphinx 7.4 lists an
+    inline one twice (as file ``None`` and as file ``""``), which is an error in the console.
+    """
+    scripts = context.get("script_files")
+    if scripts is None:
+        return
+    # in place: the list is the builder's own, which it restores for each page
+    scripts[:] = [
+        script
+        for script in scripts
+        if "thebe" not in f"{script.filename} {script.attributes.get('body', '')}".lower()
+    ]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the reader's application, the role, the directives and the page hooks."""
     reader.register(app)
@@ -46,4 +65,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", copy_mathjax)
     # before the theme (500) builds the download buttons
     app.connect("html-page-context", offer_notebook, priority=400)
+    app.connect("html-page-context", drop_thebe, priority=900)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}
