@@ -35,6 +35,10 @@ def test_what_is_attempted_has_a_chapter_and_the_other_way_round(repository):
 def test_numbers_are_shown_as_precisely_as_given():
     assert Number("a", "T", value=0.828, unit="fraction").shown() == "82.8%"
     assert Number("a", "T", value=0.738, unit="fraction", spread=0.004).shown() == "73.8% ± 0.4%"
+    assert Number("a", "S", value=0.9288, unit="fraction").shown() == "92.88%"
+    assert (
+        Number("a", "S", value=0.2218, unit="fraction", spread=0.0113).shown() == "22.18% ± 1.13%"
+    )
     assert Number("a", "S", value=3033042, unit="images").shown() == "3,033,042 images"
     assert Number("a", "S", value=1.12, unit="bits/byte").shown() == "1.12 bits/byte"
     assert Number("a", "T", text="10 x 5").shown() == "10 x 5"

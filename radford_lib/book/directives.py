@@ -97,7 +97,7 @@ class ResultTable(SphinxDirective):
         body: list[list[nodes.Node | str]] = []
         for key, label, *form in rows:
             number = papers.number_for(key)
-            cells: list[nodes.Node | str] = [label, paper_cell(number, form[0] if form else None)]
+            cells: list[nodes.Node | str] = [label, paper_cell(number)]
             for profile in shown:
                 cells.append(result_cell(store.of(profile).get(key), form[0] if form else ""))
             body.append(cells)
@@ -115,13 +115,11 @@ def heading(store: ResultStore, profile: str, rows: list[list[str]]) -> str:
     return f"{profile} (toy data)" if data and all(one["toy"] for one in data) else profile
 
 
-def paper_cell(number: Number | None, form: str | None) -> nodes.Node | str:
+def paper_cell(number: Number | None) -> nodes.Node | str:
     """A paper's number with its confidence tag, or a dash where the paper gives none."""
     if number is None:
         return "–"
-    # a number is shown as precisely as its source gives it, never less
-    text = number.shown(form if number.unit == "fraction" else None)
-    paragraph = nodes.paragraph("", text + " ")
+    paragraph = nodes.paragraph("", number.shown() + " ")
     tag = nodes.inline("", f"[{number.source}]", classes=["radford-source"])
     paragraph += nodes.abbreviation("", "", tag, explanation=SOURCES[number.source])
     return paragraph

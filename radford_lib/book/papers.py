@@ -24,6 +24,14 @@ SOURCES = {
 }
 
 
+def percent_places(fractions: list[float], least: int = 1, most: int = 4) -> int:
+    """Decimal places that all ``fractions`` need as percentages."""
+    for places in range(least, most):
+        if all(abs(number - round(number, places + 2)) < 1e-9 for number in fractions):
+            return places
+    return most
+
+
 @dataclass(frozen=True)
 class Number:
     """One number (or, as ``text``, one statement) that a paper gives."""
@@ -37,16 +45,18 @@ class Number:
     spread: float | None = None
     record: str | None = None
 
-    def shown(self, form: str | None = None) -> str:
-        """The number as the page shows it; ``form`` is a format such as ``.1%``."""
+    def shown(self) -> str:
+        """The number as the page shows it: as precisely as its source gives it, never less."""
         if self.value is None:
             return self.text or ""
-        if form is None:
-            is_whole = float(self.value).is_integer()
-            form = ".1%" if self.unit == "fraction" else ",.0f" if is_whole else "g"
+        if self.unit == "fraction":
+            given = [number for number in (self.value, self.spread) if number is not None]
+            form = f".{percent_places(given)}%"
+        else:
+            form = ",.0f" if float(self.value).is_integer() else "g"
         spread = "" if self.spread is None else f" ± {format(self.spread, form)}"
-        plain_unit = self.unit not in (None, "fraction") and not form.endswith("%")
-        return f"{format(self.value, form)}{spread}" + (f" {self.unit}" if plain_unit else "")
+        unit = "" if self.unit in (None, "fraction") else f" {self.unit}"
+        return f"{format(self.value, form)}{spread}{unit}"
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def paper_numbers(item: Item) -> nodes.Node | str:
         return "no number given"
     lines = nodes.bullet_list(classes=["radford-lines"])
     for number in item.numbers:
-        cell = paper_cell(number, None)
+        cell = paper_cell(number)
         paragraph = cell if isinstance(cell, nodes.paragraph) else nodes.paragraph("", cell)
         paragraph.insert(0, nodes.Text(f"{number.label}: "))
         lines += nodes.list_item("", paragraph)
@@ -104,22 +104,31 @@ def paper_numbers(item: Item) -> nodes.Node | str:
 
 
 def our_numbers(item: Item, store: ResultStore, profiles: list[str]) -> nodes.Node | str:
-    """Our results, one a line, by profile; what is missing is said to be missing."""
+    """Our results, one a line, under their profile; what is missing is said to be missing."""
     lines = nodes.bullet_list(classes=["radford-lines"])
     for profile in profiles:
-        for entry in results_of(item, store, profile):
-            toy = all(one["toy"] for one in entry.get("data", [])) and bool(entry.get("data"))
+        entries = results_of(item, store, profile)
+        if entries:
+            data = [one for entry in entries for one in entry.get("data", [])]
+            toy = bool(data) and all(one["toy"] for one in data)
+            head = f"{profile}, toy data" if toy else profile
+            lines += nodes.list_item("", nodes.paragraph("", head, classes=["radford-profile"]))
+        for entry in entries:
             form = ".1%" if entry.get("unit") == "fraction" else ""
-            name = entry["metric"].replace("_", " ")
-            text = f"{name}: {formatted(entry, form)} ({profile}{', toy data' if toy else ''})"
+            text = f"{metric_name(entry['metric'])}: {formatted(entry, form)}"
             lines += nodes.list_item("", nodes.paragraph("", text))
     recorded = {entry["key"] for p in profiles for entry in results_of(item, store, p)}
     for number in item.numbers:
         if number.record and number.record not in recorded:
-            text = f"{number.record.partition('.')[2].replace('_', ' ')}: missing"
+            text = f"{metric_name(number.record.partition('.')[2])}: missing"
             missing = nodes.paragraph("", text, classes=["radford-missing"])
             lines += nodes.list_item("", missing)
     return lines if len(lines) else "–"
+
+
+def metric_name(metric: str) -> str:
+    """A metric as words: ``kid_floor`` is "KID floor"."""
+    return " ".join("KID" if word == "kid" else word for word in metric.split("_"))
 
 
 def verdict_cell(item: Item) -> nodes.Node:
