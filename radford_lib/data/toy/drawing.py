@@ -1,16 +1,20 @@
 """Anti-aliased painting of a whole batch of small pictures at once, from signed distances.
 
-Conventions: the picture is the unit square, x to the right and y down. A parameter of a shape is an
-array that broadcasts with (B, H, W): (B, 1, 1) for one value an image. A signed distance is negative
-inside, in units of the picture's width. Colours are (B, 3) or (B, 3, H, W), float32 in 0..1.
+Conventions: the picture is the unit square, x to the right and y down. A parameter of a shape is a
+number or an array that broadcasts with (B, H, W): (B, 1, 1) for one value an image. A signed
+distance is negative inside, in units of the picture's width. Colours are (B, 3) or (B, 3, H, W),
+float32 in 0..1.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 Array = np.ndarray
+#: A parameter: one number for all images, or an array that broadcasts with (B, H, W).
+Level: TypeAlias = np.ndarray | np.floating | float
 _TINY = np.float32(1e-6)
 
 
@@ -90,7 +94,7 @@ def spread(colour: Array) -> Array:
     return colour if colour.ndim == 4 else np.atleast_2d(colour)[:, :, None, None]
 
 
-def mix(a: Array, b: Array, share: Array | float) -> Array:
+def mix(a: Array, b: Array, share: Level) -> Array:
     """``share`` of ``b`` in ``a``."""
     return a + (b - a) * share
 
@@ -100,26 +104,26 @@ def mix_field(a: Array, b: Array, share: Array) -> Array:
     return spread(a) + spread(b - a) * share[:, None]
 
 
-def smoothstep(low: Array | float, high: Array | float, value: Array) -> Array:
+def smoothstep(low: Level, high: Level, value: Level) -> Array:
     """0 below ``low``, 1 above ``high``, with no corner between."""
     t = np.clip((value - low) / (high - low), 0.0, 1.0)
     return t * t * (np.float32(3.0) - np.float32(2.0) * t)
 
 
-def blob(x: Array, y: Array, cx: Array, cy: Array, rx: Array, ry: Array) -> Array:
+def blob(x: Array, y: Array, cx: Level, cy: Level, rx: Level, ry: Level) -> Array:
     """A soft spot, 1 in its middle and 0 beyond its radii: a Gaussian with an end."""
     inside = np.maximum(np.float32(1.0) - ((x - cx) / rx) ** 2 - ((y - cy) / ry) ** 2, 0.0)
     return inside * inside
 
 
-def turn(x: Array, y: Array, cx: Array, cy: Array, angle: Array) -> tuple[Array, Array]:
+def turn(x: Array, y: Array, cx: Level, cy: Level, angle: Level) -> tuple[Array, Array]:
     """Coordinates in a frame at (cx, cy) turned by ``angle`` radians."""
     cos, sin = np.cos(angle), np.sin(angle)
     dx, dy = x - cx, y - cy
     return dx * cos + dy * sin, dy * cos - dx * sin
 
 
-def length(x: Array, y: Array) -> Array:
+def length(x: Level, y: Level) -> Array:
     """Euclidean length; cheaper than np.hypot, and there is nothing to overflow."""
     return np.sqrt(x * x + y * y)
 
@@ -128,31 +132,31 @@ def length(x: Array, y: Array) -> Array:
 # all that coverage needs. Formulas after I. Quilez, "2D distance functions".
 
 
-def circle(x: Array, y: Array, radius: Array | float) -> Array:
+def circle(x: Array, y: Array, radius: Level) -> Array:
     return length(x, y) - radius
 
 
-def ellipse(x: Array, y: Array, cx: Array, cy: Array, rx: Array, ry: Array) -> Array:
+def ellipse(x: Array, y: Array, cx: Level, cy: Level, rx: Level, ry: Level) -> Array:
     u, v = (x - cx) / rx, (y - cy) / ry
     k = length(u, v)
     return k * (k - 1) / (length(u / rx, v / ry) + _TINY)
 
 
-def box(x: Array, y: Array, hx: Array, hy: Array, corner: Array | float = 0.0) -> Array:
+def box(x: Array, y: Array, hx: Level, hy: Level, corner: Level = 0.0) -> Array:
     """A rectangle about the origin with half sides ``hx``, ``hy`` and rounded corners."""
     dx, dy = np.abs(x) - (hx - corner), np.abs(y) - (hy - corner)
     outside = length(np.maximum(dx, 0), np.maximum(dy, 0))
     return outside + np.minimum(np.maximum(dx, dy), 0) - corner
 
 
-def segment(x: Array, y: Array, x0: Array, y0: Array, x1: Array, y1: Array) -> Array:
+def segment(x: Array, y: Array, x0: Level, y0: Level, x1: Level, y1: Level) -> Array:
     """Distance to a line from (x0, y0) to (x1, y1); subtract the half width of the stroke."""
     px, py, bx, by = x - x0, y - y0, x1 - x0, y1 - y0
     t = np.clip((px * bx + py * by) / (bx * bx + by * by + _TINY), 0, 1)
     return length(px - bx * t, py - by * t)
 
 
-def polygon(x: Array, y: Array, corners: Sequence[tuple[Array, Array]]) -> Array:
+def polygon(x: Array, y: Array, corners: Sequence[tuple[Level, Level]]) -> Array:
     """A convex polygon, corners clockwise as seen (y down): the largest of its half planes."""
     distance: Array | None = None
     for (x0, y0), (x1, y1) in zip(corners, (*corners[1:], corners[0]), strict=True):
@@ -164,7 +168,7 @@ def polygon(x: Array, y: Array, corners: Sequence[tuple[Array, Array]]) -> Array
     return distance
 
 
-def regular_polygon(x: Array, y: Array, radius: Array, sides: int) -> Array:
+def regular_polygon(x: Array, y: Array, radius: Level, sides: int) -> Array:
     """A regular polygon about the origin, one corner up; ``radius`` to its corners."""
     step = np.float32(2 * np.pi / sides)
     angle = np.arctan2(x, -y) + step / 2
@@ -173,7 +177,7 @@ def regular_polygon(x: Array, y: Array, radius: Array, sides: int) -> Array:
     return length(x, y) * np.cos(folded) - radius * np.float32(np.cos(step / 2))
 
 
-def star(x: Array, y: Array, radius: Array, points: int, waist: float) -> Array:
+def star(x: Array, y: Array, radius: Level, points: int, waist: float) -> Array:
     """A star about the origin, one point up; inner corners at ``waist`` of ``radius``."""
     step = np.float32(np.pi / points)
     angle = np.arctan2(x, -y)
@@ -186,7 +190,7 @@ def star(x: Array, y: Array, radius: Array, points: int, waist: float) -> Array:
     return (px * -ey + (py - radius) * ex) * scale
 
 
-def heart(x: Array, y: Array, radius: Array) -> Array:
+def heart(x: Array, y: Array, radius: Level) -> Array:
     """A heart about the origin, point down, about ``radius`` high to each side."""
     px, py = np.abs(x) / radius / 1.7, (0.95 - y / radius) / 1.7
     upper = length(px - 0.25, py - 0.75) - np.float32(np.sqrt(2) / 4)
@@ -197,25 +201,25 @@ def heart(x: Array, y: Array, radius: Array) -> Array:
     return np.where(px + py > 1, upper, lower) * radius * 1.7
 
 
-def moon(x: Array, y: Array, radius: Array) -> Array:
+def moon(x: Array, y: Array, radius: Level) -> Array:
     """A crescent: a disc less a disc beside it."""
     return np.maximum(
         circle(x + 0.25 * radius, y, radius), -circle(x - 0.3 * radius, y, 0.82 * radius)
     )
 
 
-def cross(x: Array, y: Array, radius: Array, arm: float) -> Array:
+def cross(x: Array, y: Array, radius: Level, arm: float) -> Array:
     """A plus sign; ``arm`` is its half width as a share of ``radius``."""
     return np.minimum(box(x, y, radius, arm * radius), box(x, y, arm * radius, radius))
 
 
-def flower(x: Array, y: Array, radius: Array, petals: int) -> Array:
+def flower(x: Array, y: Array, radius: Level, petals: int) -> Array:
     """A blossom: a circle whose radius swells ``petals`` times around."""
     swell = 0.78 + 0.26 * np.cos(petals * np.arctan2(x, -y))
     return (length(x, y) - radius * swell) * np.float32(0.75)
 
 
-def drop(x: Array, y: Array, radius: Array) -> Array:
+def drop(x: Array, y: Array, radius: Level) -> Array:
     """A falling drop: a disc with a tip up."""
     disc = circle(x, y - 0.35 * radius, 0.62 * radius)
     zero = np.zeros_like(radius)
@@ -232,7 +236,7 @@ def drop(x: Array, y: Array, radius: Array) -> Array:
     return np.minimum(disc, cone)
 
 
-def arrow(x: Array, y: Array, radius: Array) -> Array:
+def arrow(x: Array, y: Array, radius: Level) -> Array:
     """An arrow that points up."""
     zero = np.zeros_like(radius)
     head = polygon(
@@ -253,13 +257,13 @@ def smooth_noise(grid: Array, y: Array, x: Array) -> Array:
     return weights(y.ravel()) @ grid @ weights(x.ravel()).T  # (B, H, W)
 
 
-def wave_edge(phase: Array, width: Array | float) -> Array:
+def wave_edge(phase: Array, width: Level) -> Array:
     """A soft square wave of period 1 in 0..1; ``width`` is a pixel in units of the period."""
     triangle = np.abs(phase - np.floor(phase) - np.float32(0.5)) * 2
     return np.clip(np.float32(0.5) + (triangle - np.float32(0.5)) / (2 * width + _TINY), 0, 1)
 
 
-def hsv(hue: Array, saturation: Array, value: Array) -> Array:
+def hsv(hue: Level, saturation: Level, value: Level) -> Array:
     """Colours (..., 3) float32 from hue (in turns), saturation and value."""
     shift = np.array([5.0, 3.0, 1.0])
     k = (shift + np.asarray(hue)[..., None] * 6) % 6

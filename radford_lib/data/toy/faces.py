@@ -20,7 +20,13 @@ SPLITS = ("train", "test")
 ATTRIBUTES = ("smiling", "glasses", "male", "long_hair", "fringe", "beard", "light_hair")
 
 _SKIN = np.array(
-    [[0.99, 0.87, 0.78], [0.95, 0.77, 0.64], [0.85, 0.63, 0.47], [0.66, 0.44, 0.31], [0.43, 0.28, 0.2]]
+    [
+        [0.99, 0.87, 0.78],
+        [0.95, 0.77, 0.64],
+        [0.85, 0.63, 0.47],
+        [0.66, 0.44, 0.31],
+        [0.43, 0.28, 0.2],
+    ]
 )
 # black, dark brown, brown, auburn, ginger, dark blond, blond, grey
 _HAIR = np.array(
@@ -67,9 +73,9 @@ def faces(n: int, size: int = 32, seed: int = 0, split: str = "train") -> ImageS
 def sample_faces(n: int, seed: int = 0, split: str = "train") -> Latents:
     """The latents of the first ``n`` portraits: name -> (N,) or, for colours, (N, 3) float32.
 
-    ``pose`` -1..1 turns the head to the picture's left or right, ``mouth`` is the curvature (smiling
-    above 0.45), ``mouth_open`` 0..1, ``light`` -1..1 where the light stands, ``skin_tone`` 0 light
-    to 1 dark. Change some and call `draw_faces` to intervene on one cause alone.
+    ``pose`` -1..1 turns the head to the picture's left or right, ``mouth`` is the curvature
+    (smiling above 0.45), ``mouth_open`` 0..1, ``light`` -1..1 where the light stands, ``skin_tone``
+    0 light to 1 dark. Change some and call `draw_faces` to intervene on one cause alone.
     """
     return world.draw_latents("faces", split, seed, n, _draw_block)
 
@@ -343,7 +349,7 @@ def _paint_head(canvas: Canvas, latents: Latents, head: _Head) -> None:
 
 def _face_forms(canvas: Canvas, head: _Head) -> Array:
     """Light and dark that every face has: eye sockets, forehead, cheekbones, under the lip."""
-    forms = np.float32(0)
+    forms: Array = np.zeros((1, 1, 1), np.float32)
     for longitude, height, rx, ry, amount in (
         (-0.46, -0.08, 0.34, 0.19, -0.22),
         (0.46, -0.08, 0.34, 0.19, -0.22),
@@ -389,9 +395,7 @@ def _paint_nose(canvas: Canvas, latents: Latents, head: _Head) -> None:
     x, y, width = part.x, part.y, latents["nose"]
     dark = latents["skin"] * np.array([0.55, 0.40, 0.36], np.float32)
     away = -np.sign(latents["light"])
-    shadow = drawing.segment(
-        x, y, root_x + 0.012 * away, root_y, tip_x + 0.7 * width * away, tip_y
-    )
+    shadow = drawing.segment(x, y, root_x + 0.012 * away, root_y, tip_x + 0.7 * width * away, tip_y)
     part.paint(0.30 * np.clip(1 - shadow / 0.028, 0, 1), dark)
     under = drawing.blob(x, y, tip_x, tip_y + 0.022, 1.5 * width, np.float32(0.03))
     part.paint(0.55 * under, dark)
@@ -457,9 +461,10 @@ def _paint_beard(canvas: Canvas, latents: Latents, head: _Head) -> None:
     beard = np.minimum(beard, np.maximum(moustache, np.abs(x - mx) - 0.105))
     grain = 0.85 + 0.18 * np.sin(x * 210 + 9 * np.sin(y * 60)) * np.sin(y * 170)
     strength = latents["beard"] * (0.5 + 0.45 * latents["beard_fullness"])
-    colour = drawing.spread(0.8 * latents["hair"] + 0.02) * (
-        grain * (1 + 0.25 * latents["light"] * u)
-    )[:, None]
+    colour = (
+        drawing.spread(0.8 * latents["hair"] + 0.02)
+        * (grain * (1 + 0.25 * latents["light"] * u))[:, None]
+    )
     low.paint(low.cover(beard, 0.018) * strength, colour)
 
 
@@ -473,9 +478,7 @@ def _paint_eye(canvas: Canvas, latents: Latents, head: _Head, side: int) -> None
     arch = np.clip(1 - t * t, 0, 1)
     height = latents["eye_size"] * latents["eye_open"]
     tilt = 0.006 * side * t
-    almond = np.maximum(
-        (ey + tilt - height * arch) - y, y - (ey + tilt + 0.75 * height * arch)
-    )
+    almond = np.maximum((ey + tilt - height * arch) - y, y - (ey + tilt + 0.75 * height * arch))
     almond = np.maximum(almond * 0.85, (np.abs(t) - 1) * width)
     inside = part.cover(almond)
     part.paint(inside, _WHITE * np.float32(0.97))
@@ -521,9 +524,7 @@ def _paint_front_hair(canvas: Canvas, latents: Latents, head: _Head) -> None:
     front = np.minimum(front, np.where(latents["long_hair"] > 0, locks, 1.0))
     present = 1 - latents["bald"]
     canvas.shade(1 - 0.28 * canvas.cover(front - 0.012, 0.05) * present)
-    canvas.paint(
-        canvas.cover(front) * present, _hair_colour(canvas, latents, head, radius)
-    )
+    canvas.paint(canvas.cover(front) * present, _hair_colour(canvas, latents, head, radius))
 
 
 def _paint_glasses(canvas: Canvas, latents: Latents, head: _Head) -> None:

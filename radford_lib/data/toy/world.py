@@ -65,7 +65,9 @@ def paint(
     """
     count = len(next(iter(latents.values())))
     fitting = max(1, _CHUNK_PIXELS // size**2)
-    chunk = max(divisor for divisor in range(1, BLOCK + 1) if divisor <= fitting and BLOCK % divisor == 0)
+    chunk = max(
+        divisor for divisor in range(1, BLOCK + 1) if divisor <= fitting and BLOCK % divisor == 0
+    )
     images = np.empty((count, size, size, 3), np.uint8)
     collected: dict[str, list[np.ndarray]] = {}
     for start in range(0, count, chunk):
