@@ -62,9 +62,7 @@ class L2Svm:
     objective: np.ndarray
     gap: np.ndarray
     iterations: int  # Newton steps of the slowest class
-    passes: (
-        int  # passes over features or principal axes, shared by all classes and all C of one call
-    )
+    passes: int  # passes over the features, shared by all classes and all C of one call
 
     def decision(self, x: np.ndarray, device: str | torch.device | None = None) -> np.ndarray:
         """Margins (N, K) float32 of features (N, F)."""
