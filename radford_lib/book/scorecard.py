@@ -114,7 +114,7 @@ def our_numbers(item: Item, store: ResultStore, profiles: list[str]) -> nodes.No
             head = f"{profile}, toy data" if toy else profile
             lines += nodes.list_item("", nodes.paragraph("", head, classes=["radford-profile"]))
         for entry in entries:
-            form = ".1%" if entry.get("unit") == "fraction" else ""
+            form = ".1%" if is_share(entry, item) else ""
             text = f"{metric_name(entry['metric'])}: {formatted(entry, form)}"
             lines += nodes.list_item("", nodes.paragraph("", text))
     recorded = {entry["key"] for p in profiles for entry in results_of(item, store, p)}
@@ -124,6 +124,12 @@ def our_numbers(item: Item, store: ResultStore, profiles: list[str]) -> nodes.No
             missing = nodes.paragraph("", text, classes=["radford-missing"])
             lines += nodes.list_item("", missing)
     return lines if len(lines) else "–"
+
+
+def is_share(entry: dict[str, Any], item: Item) -> bool:
+    """Whether a result is a fraction to be shown in percent: by its unit, name or the paper's."""
+    paired = any(n.record == entry["key"] and n.unit == "fraction" for n in item.numbers)
+    return paired or entry.get("unit") == "fraction" or "accuracy" in entry["metric"]
 
 
 def metric_name(metric: str) -> str:
