@@ -79,14 +79,21 @@ plots.use_style()
 # seen but none of the combinations to be told apart.
 
 # %%
-unlabelled = load_images(pretrain_data, pretrain_split, n=pretrain_images, size=32, seed=seed)
+unlabelled = load_images(
+    pretrain_data, pretrain_split, n=pretrain_images, size=32, seed=seed
+)
 labelled = load_images(
     probe_data, probe_train_split, n=probe_train + probe_valid, size=32, seed=seed
 )
-held_out = load_images(probe_data, probe_test_split, n=probe_test, size=32, seed=seed)
+held_out = load_images(
+    probe_data, probe_test_split, n=probe_test, size=32, seed=seed
+)
 
 # %% mystnb={"figure": {"caption": "Above, what pre-training sees, without labels; below, what the probe must tell apart.", "name": "fig-two-sets"}, "image": {"alt": "Two rows of small images: unlabelled ones for pre-training above, labelled ones for the probe below."}} tags=["hide-input"]
-plots.sample_rows({"unlabelled": unlabelled.images[:10], "probe": labelled.images[:10]}, columns=10)
+plots.sample_rows(
+    {"unlabelled": unlabelled.images[:10], "probe": labelled.images[:10]},
+    columns=10,
+)
 
 # %% [markdown]
 # ## The network, frozen
@@ -115,7 +122,9 @@ def pretrained(width, batch, updates):
         on_collapse="record",
         seed=seed,
     )
-    folder = default_checkpoint_dir("representations", gan_fingerprint(config, unlabelled))
+    folder = default_checkpoint_dir(
+        "representations", gan_fingerprint(config, unlabelled)
+    )
     return train_gan(config, unlabelled, checkpoint_dir=folder)
 
 
@@ -145,11 +154,17 @@ def parts(features_of):
 def read_by(discriminator):
     """Features as this discriminator computes them."""
     mates = labelled.images[: min(probe_train, 1280)]
-    return parts(lambda images: discriminator_features(discriminator, images, calibrate_on=mates))
+    return parts(
+        lambda images: discriminator_features(
+            discriminator, images, calibrate_on=mates
+        )
+    )
 
 
 features = {
-    "pixels": parts(lambda images: images.reshape(len(images), -1).astype(np.float32) / 255)
+    "pixels": parts(
+        lambda images: images.reshape(len(images), -1).astype(np.float32) / 255
+    )
 }
 for name, run in runs.items():
     features[f"{name}, trained"] = read_by(run.discriminator)
@@ -170,19 +185,38 @@ accuracy = {name: score.test_accuracy for name, score in scores.items()}
 for key, name in keys.items():
     ci = accuracy_interval(accuracy[name], len(held_out))
     record(
-        "D-T1", key, accuracy[name], n=len(held_out), ci=ci, seed=seed, data=sets, unit="fraction"
+        "D-T1",
+        key,
+        accuracy[name],
+        n=len(held_out),
+        ci=ci,
+        seed=seed,
+        data=sets,
+        unit="fraction",
     )
     record("D-T1", key.replace("accuracy", "c"), scores[name].c, data=sets)
 record("D-T1", "chance", 1 / len(labelled.classes), data=sets, unit="fraction")
 record("D-T1", "probe_classes", len(labelled.classes), data=sets)
-record("D-T1", "features", features["paper's width, trained"][0].x.shape[1], data=sets)
-record("D-T1", "features_narrow", features["narrow, trained"][0].x.shape[1], data=sets)
+record(
+    "D-T1", "features", features["paper's width, trained"][0].x.shape[1], data=sets
+)
+record(
+    "D-T1", "features_narrow", features["narrow, trained"][0].x.shape[1], data=sets
+)
 for key, name in {"paper_width": "paper's width", "narrow": "narrow"}.items():
     run = runs[name]
     record("D-T1", f"updates_{key}", run.updates, data=unlabelled)
     record("D-T1", f"images_seen_{key}", run.images_seen, data=unlabelled)
-    record("D-T1", f"images_per_second_{key}", run.images_seen / run.seconds, data=unlabelled)
-gains = {name: 100 * (accuracy[f"{name}, trained"] - accuracy[f"{name}, random"]) for name in runs}
+    record(
+        "D-T1",
+        f"images_per_second_{key}",
+        run.images_seen / run.seconds,
+        data=unlabelled,
+    )
+gains = {
+    name: 100 * (accuracy[f"{name}, trained"] - accuracy[f"{name}, random"])
+    for name in runs
+}
 record("D-T1", "gain", gains["paper's width"], data=sets, unit="percentage points")
 record("D-T1", "gain_narrow", gains["narrow"], data=sets, unit="percentage points")
 
@@ -225,12 +259,18 @@ plots.accuracy_bars(
 
 # %%
 few = {
-    name: label_efficiency(*features[name], per_class=labels_per_class, draws=draws, seed=seed)
+    name: label_efficiency(
+        *features[name], per_class=labels_per_class, draws=draws, seed=seed
+    )
     for name in ("pixels", "narrow, random", "narrow, trained")
 }
 
 # %% tags=["remove-input", "remove-output"]
-short = {"pixels": "pixels", "narrow, random": "random", "narrow, trained": "trained"}
+short = {
+    "pixels": "pixels",
+    "narrow, random": "random",
+    "narrow, trained": "trained",
+}
 for name, by_count in few.items():
     for count, values in by_count.items():
         record(
@@ -245,7 +285,9 @@ for name, by_count in few.items():
         )
 
 # %% mystnb={"figure": {"caption": "Accuracy by the number of labels of each class (mean and range over draws), narrow net. A representation is worth having where its curve lies above the pixels on the left.", "name": "fig-few-labels"}, "image": {"alt": "Accuracy against labels per class on a logarithmic axis, one band for pixels, one for random and one for trained features.", "classes": "dark-light"}} tags=["hide-input"]
-plots.label_efficiency(labels_per_class, {name: band(by_count) for name, by_count in few.items()})
+plots.label_efficiency(
+    labels_per_class, {name: band(by_count) for name, by_count in few.items()}
+)
 
 # %% [markdown]
 # ## What this run can and cannot say
