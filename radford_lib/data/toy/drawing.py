@@ -218,9 +218,9 @@ def heart(x: Array, y: Array, radius: Level) -> Array:
 
 
 def moon(x: Array, y: Array, radius: Level) -> Array:
-    """A crescent: a disc less a disc beside it."""
+    """A crescent about the origin: a disc less a disc beside it."""
     return np.maximum(
-        circle(x + 0.25 * radius, y, radius), -circle(x - 0.3 * radius, y, 0.82 * radius)
+        circle(x - 0.3 * radius, y, radius), -circle(x - 0.85 * radius, y, 0.82 * radius)
     )
 
 
@@ -233,23 +233,6 @@ def flower(x: Array, y: Array, radius: Level, petals: int) -> Array:
     """A blossom: a circle whose radius swells ``petals`` times around."""
     swell = 0.78 + 0.26 * np.cos(petals * np.arctan2(x, -y))
     return (length(x, y) - radius * swell) * np.float32(0.75)
-
-
-def drop(x: Array, y: Array, radius: Level) -> Array:
-    """A falling drop: a disc with a tip up."""
-    disc = circle(x, y - 0.35 * radius, 0.62 * radius)
-    zero = np.zeros_like(radius)
-    cone = polygon(
-        x,
-        y,
-        [
-            (zero, -1.05 * radius),
-            (0.55 * radius, 0.07 * radius),
-            (zero, 0.4 * radius),
-            (-0.55 * radius, 0.07 * radius),
-        ],
-    )
-    return np.minimum(disc, cone)
 
 
 def arrow(x: Array, y: Array, radius: Level) -> Array:
