@@ -75,8 +75,9 @@ plots.use_style()
 #
 # One set to learn from without labels, another to be tested on. They must differ, or the claim is a
 # weaker one. In the toy world `things` each image shows a shape with a texture; pre-training sees
-# 20 pairs of the two, the probe asks for 10 other pairs, so every shape and every texture has been
-# seen but none of the combinations to be told apart.
+# most pairs of the two and the probe asks for others, so every shape and every texture has been
+# seen but none of the combinations to be told apart. Each of the probe's shapes comes with two of
+# its textures, and each texture with two shapes, so that neither alone tells the kind.
 
 # %%
 unlabelled = load_images(
