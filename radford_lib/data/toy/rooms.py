@@ -92,13 +92,13 @@ def boxes_about(masks: np.ndarray) -> np.ndarray:
 
     x0, y0, x1, y1 in pixels, the last two exclusive; -1 where there is none.
     """
-    bounds = []
+    inside, bounds = masks >= 128, []
     for axis in (2, 3):
-        line = masks.max(axis) >= 128
+        line = np.logical_or.reduce(inside, axis)
         bounds.append((line.argmax(2), line.shape[2] - line[..., ::-1].argmax(2)))
     (left, right), (top, bottom) = bounds
     boxes = np.stack([left, top, right, bottom], -1).astype(np.int16)
-    boxes[masks.max((2, 3)) < 128] = -1
+    boxes[~np.logical_or.reduce(line, axis=2)] = -1
     return boxes
 
 
@@ -458,8 +458,10 @@ def _paint_room(canvas: Canvas, latents: Latents) -> Latents:
     _paint_plant(scene, latents)
     _paint_bed(scene, latents)
     _light_room(canvas, latents, camera)
-    levels = (masks.pixels * np.float32(255) + np.float32(0.5)).astype(np.uint8)
-    levels = levels[:, [_PAINTED.index(name) for name in OBJECTS]]
+    levels = np.empty(masks.pixels.shape, np.uint8)
+    for channel, name in enumerate(_PAINTED):
+        shown = masks.pixels[:, channel] * np.float32(255) + np.float32(0.5)
+        levels[:, OBJECTS.index(name)] = shown
     mirrored = latents["mirrored"].ravel() > 0
     for pixels in (canvas.pixels, levels):
         pixels[mirrored] = pixels[mirrored, :, :, ::-1]
@@ -470,16 +472,19 @@ def _paint_shell(canvas: Canvas, latents: Latents, camera: _Camera) -> None:
     """Walls, skirting, ceiling and floor."""
     height, dado = latents["height"], latents["dado"]
     metre, light, aslant = _paint_walls(canvas, latents, camera)
-    level = camera.eye_height - (canvas.y - camera.y) * metre
     pixel = canvas.pixel * metre * aslant
+    # What is higher than the eye is seen above the horizon, what is lower below it.
+    part = canvas.window(0, 0, 1, float(camera.y.max()) + canvas.pixel)
+    level = camera.eye_height - (part.y - camera.y) * metre
+    part.shade(1 - np.float32(0.1) * drawing.smoothstep(height - 0.5, height, level))
+    ceiling = np.clip(0.5 + (level - height) / pixel, 0, 1)
+    part.paint(ceiling, 0.25 * latents["wall_colour"] + 0.68)
+    part = canvas.window(0, float(camera.y.min()) - canvas.pixel, 1, 1)
+    level = camera.eye_height - (part.y - camera.y) * metre
     panel = np.clip(np.float32(0.5) - (level - dado) / pixel, 0, 1) * (dado > 0)
-    canvas.paint(panel, drawing.spread(latents["dado_colour"]) * light[:, None])
-    canvas.shade(1 - np.float32(0.1) * drawing.smoothstep(height - 0.5, height, level))
-    canvas.paint(np.clip(0.5 - (level - 0.09) / pixel, 0, 0.8), 0.92 * _WHITE)
-    canvas.paint(
-        np.clip(0.5 + (level - height) / pixel, 0, 1), 0.25 * latents["wall_colour"] + 0.68
-    )
-    _paint_floor(canvas, latents, camera, np.clip(0.5 - level / pixel, 0, 1))
+    part.paint(panel, drawing.spread(latents["dado_colour"]) * light[:, None])
+    part.paint(np.clip(0.5 - (level - 0.09) / pixel, 0, 0.8), 0.92 * _WHITE)
+    _paint_floor(part, latents, camera, np.clip(0.5 - level / pixel, 0, 1))
 
 
 def _paint_walls(canvas: Canvas, latents: Latents, camera: _Camera) -> tuple[Array, Array, Array]:
