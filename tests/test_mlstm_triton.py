@@ -100,12 +100,12 @@ def test_every_way_through_the_epilogues(tiles):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("tma", [False, True])
 def test_bfloat16_is_as_good_as_unfused(cell, tma):
-    """Float32 weights, tables, cell state; the interpreter truncates where a GPU rounds."""
+    """But for the rounding of stored gates; the interpreter truncates where a GPU rounds."""
     tiles = with_tma(SMALL) if tma else SMALL
     found = errors(cell, 3, 17, 40, tiles=tiles, dtype=torch.bfloat16)
     for name, (ratio, unfused) in found.items():
         assert ratio < 3e-2, (name, ratio)
-        assert ratio <= (2 if DEVICE == "cuda" else 4) * unfused, name
+        assert ratio <= (1 if DEVICE == "cuda" else 2) * (2 * unfused + 2**-8), name
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -225,4 +225,4 @@ def test_the_table_s_tiles_match_the_float64_reference(batch, hidden, tma):
     found = errors("mlstm", 3, batch, hidden, tiles=tiles, dtype=torch.bfloat16)
     for name, (ratio, unfused) in found.items():
         assert ratio < 2e-2, (name, ratio)
-        assert ratio <= 2 * unfused, name
+        assert ratio <= 2 * unfused + 2**-8, name

@@ -1,0 +1,44 @@
+"""The GPU benchmark, rehearsed on a CPU at toy sizes: what it writes, leaves out and takes over."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("triton", reason="Triton is not installed")
+
+
+def kernels(repository, out, *arguments):
+    return subprocess.run(
+        ["scripts/h200/01-kernels.sh", "--device", "cpu", "--quick", *arguments],
+        cwd=repository,
+        env={**os.environ, "OUT": str(out), "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_script_checks_writes_and_goes_on(repository, tmp_path):
+    first = kernels(repository, tmp_path, "--only", "check")
+    assert first.returncode == 0, first.stdout + first.stderr
+    rows = json.loads((tmp_path / "h200_kernels.json").read_text())["rows"]
+    checks = {key: row for key, row in rows.items() if key.startswith("check")}
+    assert len(checks) == 3
+    assert all(row["ok"] and row["bitwise_repeatable"] for row in checks.values())
+    table = first.stdout[first.stdout.index("TFLOP/s") :].splitlines()
+    assert len(table) == 1 + len(rows)
+
+    again = kernels(repository, tmp_path, "--only", "check,peers", "--limit", "0")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "check lstm T2 B5 H16 bfloat16" in again.stdout
+    assert again.stdout.count("left out: no time") == 7
+    kept = json.loads((tmp_path / "h200_kernels.json").read_text())["rows"]
+    assert all(kept[key] == row for key, row in checks.items())
+
+
+def test_unknown_jobs_are_named(repository, tmp_path):
+    done = kernels(repository, tmp_path, "--only", "speed")
+    assert done.returncode == 2
+    assert "unknown job speed: choose from check, mlstm, tune, peers" in done.stdout
