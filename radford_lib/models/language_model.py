@@ -128,15 +128,21 @@ class ByteLanguageModel(nn.Module):
             h, h_last, c_last = mlstm(bytes, table_mx, table_zx, w_m, w_z, h, c, lengths, backend)
         return h, (h_last, c_last)
 
-    def recurrent_weights(self) -> RecurrentWeights:
-        """Apply weight norm and the embedding; once for each forward pass."""
+    def recurrent_weights(self, dtype: torch.dtype | None = None) -> RecurrentWeights:
+        """Apply weight norm and the embedding; once for each forward pass.
+
+        With ``dtype`` other than the weights' own, the matrices are in it and lie in memory as
+        backend "triton" reads them: for many windows whose state's h is of that type.
+        """
         table_zx = self.embedding @ self._normed("x") + self.bias  # (256, 4H)
         w_z = self._normed("h")
-        if self.cell == "lstm":
-            return RecurrentWeights(table_zx, w_z)
-        return RecurrentWeights(
-            table_zx, w_z, self.embedding @ self._normed("mx"), self._normed("mh")
-        )
+        table_mx = w_m = None
+        if self.cell == "mlstm":
+            table_mx, w_m = self.embedding @ self._normed("mx"), self._normed("mh")
+        if dtype not in (None, w_z.dtype):
+            w_z = w_z.to(dtype).t().contiguous().t()
+            w_m = None if w_m is None else w_m.to(dtype).t().contiguous().t()
+        return RecurrentWeights(table_zx, w_z, table_mx, w_m)
 
     def _normed(self, name: str) -> Tensor:
         w: Tensor = getattr(self, f"w_{name}")

@@ -406,7 +406,7 @@ def bits_per_byte(
     share = None if max_bytes is None else max(2, max_bytes // len(corpus.shards))
     total, count = 0.0, 0
     with torch.inference_mode():
-        weights = model.recurrent_weights()
+        weights = model.recurrent_weights(dtype)
         for shard in corpus.shards:
             part = shard[:share]
             lanes = max(1, min(batch, len(part) // window))
