@@ -70,7 +70,9 @@ def run(
 class _Steps:
     """The kernels of a step for one window: its sizes, its tiles and their scratch memory."""
 
-    def __init__(self, batch: int, hidden: int, like: Tensor, lengths: Tensor, tiles: Tiles):
+    def __init__(
+        self, batch: int, hidden: int, like: Tensor, lengths: Tensor, tiles: Tiles
+    ) -> None:
         self.batch, self.hidden, self.lengths, self.tiles = batch, hidden, lengths, tiles
         precise = torch.get_float32_matmul_precision() == "highest"
         self.precision = "ieee" if precise else "tf32"
@@ -83,7 +85,9 @@ class _Steps:
         self.scratch = like.new_empty(max(sizes), dtype=torch.float32)
         self.counters = like.new_zeros(max(numbers), dtype=torch.int32)
 
-    def product(self, h: Tensor, w: Tensor, x: Tensor, table: Tensor, hm: Tensor, m: Tensor):
+    def product(
+        self, h: Tensor, w: Tensor, x: Tensor, table: Tensor, hm: Tensor, m: Tensor
+    ) -> None:
         """hm = h w^T and m = table[x] * hm."""
         arguments = (x, table, hm, hm, m)  # no third factor: hm only stands in for it
         self._launch(
@@ -92,19 +96,21 @@ class _Steps:
 
     def product_back(
         self, dz: Tensor, w: Tensor, x: Tensor, table: Tensor, hm: Tensor, dmx: Tensor, dhm: Tensor
-    ):
+    ) -> None:
         """With dm = dz w: dmx = dm * hm and dhm = dm * table[x]."""
         arguments = (x, table, hm, dmx, dhm)
         self._launch(
             triton_steps.scaled_product, self.tiles.product_back, dz, w, 0, arguments, BACK=True
         )
 
-    def gates(self, a: Tensor, w: Tensor, x: Tensor, table: Tensor, t: int, *tensors: Tensor):
+    def gates(
+        self, a: Tensor, w: Tensor, x: Tensor, table: Tensor, t: int, *tensors: Tensor
+    ) -> None:
         """Gates, h and c of step t; ``tensors``: h_before, c_before, gates, h, c."""
         arguments = (x, table, self.lengths, t, *tensors)
         self._launch(triton_steps.gates_forward, self.tiles.gates, a, w, 4, arguments)
 
-    def gates_back(self, d_next: Tensor, w: Tensor, t: int, *tensors: Tensor):
+    def gates_back(self, d_next: Tensor, w: Tensor, t: int, *tensors: Tensor) -> None:
         """dz of step t; ``tensors``: grad_h, carry, gates, c_before, c, dc, dz."""
         arguments = (self.lengths, t, *tensors)
         self._launch(triton_steps.gates_backward, self.tiles.gates_back, d_next, w, 0, arguments)

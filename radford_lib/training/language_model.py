@@ -127,6 +127,8 @@ def train_language_model(
     As in the paper (section 3): each shard is read in ``batch`` parallel streams, the state starts
     at zero with each shard and is carried from window to window, gradients are not. On CPU a
     continued run equals an unbroken one to the bit; a kill loses at most ``checkpoint_seconds``.
+    ``device`` None is a GPU where there is one. Under ``torchrun`` each process reads its part of
+    the streams, gradients are averaged, and the first process alone writes and shows progress.
     Raises ``RadfordError`` when the loss is no longer finite, when the corpus has too few bytes
     for one update, and when the checkpoint is damaged or belongs to another run.
     """
