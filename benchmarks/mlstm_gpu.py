@@ -17,7 +17,7 @@ from benchmarks.h200_kernels import Row, Settings
 from radford_lib.kernels import sequence_triton
 from radford_lib.kernels.lstm import lstm
 from radford_lib.kernels.mlstm import mlstm
-from radford_lib.kernels.triton_tiles import Tile, Tiles, tiles_for, with_tma
+from radford_lib.kernels.triton_tiles import Tile, Tiles, tiles_for, with_options
 from radford_lib.models.language_model import ByteLanguageModel
 from radford_lib.training.graphed import GraphedUpdates
 
@@ -34,12 +34,19 @@ TRAINING = (
 QUICK_TRAINING = ((16, 4, 2, None),)
 PEERS = ((4096, 128, 256), (1024, 128, 256))
 QUICK_PEERS = ((16, 4, 3),)
+# what the kernels can do beside their table
+OPTIONS: dict[str, Callable[[Tiles], Tiles]] = {
+    "": lambda tiles: tiles,
+    " tma": lambda tiles: with_options(tiles, tma=True),
+    " overlap": lambda tiles: with_options(tiles, overlap=True),
+    " tma overlap": lambda tiles: with_options(tiles, tma=True, overlap=True),
+}
 # tiles that may be faster than the table's, for the step's four products
 CANDIDATES = {
     (4096, 128): {
-        "product": (Tile(128, 64, 64, 2, 8, 4), Tile(128, 128, 64, 4, 8, 4)),
+        "product": (Tile(128, 64, 64, 2, 8, 4), Tile(64, 64, 128, 1, 4, 4)),
         "gates": (Tile(128, 64, 64, 2, 8, 4), Tile(64, 64, 64, 1, 4, 4)),
-        "gates_back": (Tile(128, 64, 64, 2, 8, 4), Tile(128, 128, 64, 4, 8, 4)),
+        "gates_back": (Tile(128, 64, 64, 2, 8, 4), Tile(64, 64, 128, 1, 8, 4)),
         "product_back": (Tile(128, 256, 64, 8, 8, 3), Tile(128, 64, 64, 2, 8, 4)),
     },
     (4096, 512): {
@@ -49,9 +56,9 @@ CANDIDATES = {
         "product_back": (Tile(128, 128, 64, 1, 8, 4), Tile(128, 128, 64, 2, 8, 4)),
     },
     (2048, 256): {
-        "product": (Tile(128, 64, 64, 2, 8, 4), Tile(128, 128, 64, 4, 8, 4)),
+        "product": (Tile(128, 64, 64, 2, 8, 4), Tile(64, 64, 128, 1, 4, 4)),
         "gates": (Tile(64, 64, 64, 1, 4, 4),),
-        "gates_back": (Tile(128, 64, 64, 2, 8, 4),),
+        "gates_back": (Tile(128, 64, 64, 2, 8, 4), Tile(64, 64, 128, 1, 8, 4)),
         "product_back": (Tile(128, 64, 64, 2, 8, 4), Tile(128, 256, 64, 8, 8, 3)),
     },
 }
@@ -62,26 +69,25 @@ CANDIDATES = {
 
 @dataclass(frozen=True)
 class Case:
-    """A window to check: ``tma`` None where descriptors are not tried; lengths cut it short."""
+    """A window to check; lengths cut it short; ``options`` are the kernels' own."""
 
     cell: str
     steps: int
     batch: int
     hidden: int
     dtype: torch.dtype
-    tma: bool = False
+    options: str = ""
     lengths: bool = False
 
     @property
     def key(self) -> str:
         size = f"T{self.steps} B{self.batch} H{self.hidden}"
-        options = f"{' tma' if self.tma else ''}{' lengths' if self.lengths else ''}"
-        return f"check {self.cell} {size} {str(self.dtype)[6:]}{options}"
+        lengths = " lengths" if self.lengths else ""
+        return f"check {self.cell} {size} {str(self.dtype)[6:]}{lengths}{self.options}"
 
     @property
     def tiles(self) -> Tiles:
-        tiles = tiles_for(self.hidden, self.batch, self.dtype.itemsize)
-        return with_tma(tiles) if self.tma else tiles
+        return OPTIONS[self.options](tiles_for(self.hidden, self.batch, self.dtype.itemsize))
 
 
 def _cases(settings: Settings) -> list[Case]:
@@ -99,8 +105,9 @@ def _cases(settings: Settings) -> list[Case]:
     ]
     # every class of tiles: sizes that fit it and, but for the first, sizes that do not
     sizes = ((24, 256), (33, 200), (256, 1024), (200, 1400), (128, 4096), (512, 2048), (300, 4000))
-    cases += [Case("mlstm", 3, b, h, low, tma) for b, h in sizes for tma in (False, True)]
-    cases += [Case("mlstm", 5, 17, 36, low, lengths=True), Case("lstm", 3, 128, 1024, low, True)]
+    cases += [Case("mlstm", 3, b, h, low, o) for b, h in sizes for o in ("", " tma overlap")]
+    cases.append(Case("mlstm", 5, 17, 36, low, lengths=True))
+    cases.append(Case("lstm", 3, 128, 1024, low, " tma overlap"))
     return cases
 
 
@@ -111,7 +118,9 @@ def check_rows(settings: Settings) -> list[Row]:
     rows = [_compile_row("check", settings, windows)]
     rows += [Row(c.key, lambda c=c: _check(settings, c), _check_line, 4.0) for c in cases]
     if settings.device == "cuda":
-        rows.append(Row("check graph replay == eager", _check_graph, _check_line, 10.0))
+        for option in ("", " tma overlap"):
+            key = f"check graph replay == eager{option}"
+            rows.append(Row(key, lambda o=option: _check_graph(o), _check_line, 10.0))
     return rows
 
 
@@ -157,11 +166,12 @@ def _check_line(values: dict[str, Any], ceilings: dict[str, float]) -> str:
     )
 
 
-def _check_graph() -> dict[str, Any]:
+def _check_graph(option: str) -> dict[str, Any]:
     runs = []
     for graph in (False, True):
-        updates = _updates("cuda", 512, 64, 16, graph=graph)
-        _fill(updates, 16, 64, times=8)
+        with _tiles(option):
+            updates = _updates("cuda", 512, 64, 16, graph=graph)
+            _fill(updates, 16, 64, times=8)
         runs.append((updates.read()[0], [p.clone() for p in updates.model.parameters()]))
     (losses, weights), (recorded_losses, recorded_weights) = runs
     same = all(torch.equal(a, b) for a, b in zip(weights, recorded_weights, strict=True))
@@ -174,32 +184,32 @@ def _check_graph() -> dict[str, Any]:
 def training_rows(settings: Settings) -> list[Row]:
     """Whole updates as the trainer runs them, and where the time of a step goes."""
     sizes = QUICK_TRAINING if settings.quick else TRAINING
-    low = torch.bfloat16
-    windows = []
-    for hidden, batch, _, _ in sizes:
-        tiles = tiles_for(hidden, batch, 2)
-        windows += [("mlstm", batch, hidden, low, t) for t in (tiles, with_tma(tiles))]
+    windows = [
+        ("mlstm", batch, hidden, torch.bfloat16, change(tiles_for(hidden, batch, 2)))
+        for hidden, batch, _, _ in sizes
+        for change in OPTIONS.values()
+    ]
     rows = [_compile_row("training", settings, windows)]
-    for hidden, batch, window, wanted in sizes:
-        for tma in (False, True):
+    for option in ("",) if settings.quick else OPTIONS:
+        for hidden, batch, window, wanted in sizes:
             size = (hidden, batch, window)
-            option = " tma" if tma else ""
             rows.append(
                 Row(
                     f"train H{hidden} B{batch} T{window}{option}",
-                    lambda s=size, tma=tma, wanted=wanted: _train(settings, *s, tma, wanted),
+                    lambda s=size, o=option, w=wanted: _train(settings, *s, o, w),
                     _train_line,
                     8.0,
                 )
             )
-            rows.append(
-                Row(
-                    f"steps H{hidden} B{batch}{option}",
-                    lambda s=size, tma=tma: _steps(settings, *s, tma),
-                    _steps_line,
-                    5.0,
+            if option in ("", " tma overlap"):
+                rows.append(
+                    Row(
+                        f"steps H{hidden} B{batch}{option}",
+                        lambda s=size, o=option: _steps(settings, *s, o),
+                        _steps_line,
+                        5.0,
+                    )
                 )
-            )
     return rows
 
 
@@ -208,10 +218,10 @@ def _train(
     hidden: int,
     batch: int,
     window: int,
-    tma: bool,
+    option: str,
     wanted: float | None,
 ) -> dict[str, Any]:
-    with _tiles(with_tma if tma else None):
+    with _tiles(option):
         updates = _updates(settings.device, hidden, batch, window)
         _fill(updates, window, batch, times=3)
         inputs, targets = (torch.randint(0, 256, (window, batch)) for _ in range(2))
@@ -245,11 +255,10 @@ def _train_line(values: dict[str, Any], ceilings: dict[str, float]) -> str:
     )
 
 
-def _steps(settings: Settings, hidden: int, batch: int, steps: int, tma: bool) -> dict[str, Any]:
+def _steps(settings: Settings, hidden: int, batch: int, steps: int, option: str) -> dict[str, Any]:
     """Microseconds a step: kernels forward, kernels backward, the products left to the end."""
     window = Window(settings.device, "mlstm", steps, batch, hidden)
-    tiles = tiles_for(hidden, batch, 2)
-    tiles = with_tma(tiles) if tma else tiles
+    tiles = OPTIONS[option](tiles_for(hidden, batch, 2))
     forward, whole = window.seconds(tiles)
     one_hot = torch.zeros(steps * batch, 256, device=settings.device, dtype=torch.bfloat16)
     h, dz = (one_hot.new_empty(len(one_hot), n * hidden).normal_() for n in (1, 4))
@@ -291,7 +300,8 @@ def tune_rows(settings: Settings) -> list[Row]:
         variants += [
             (hidden, batch, f"{label}{option}", change(tiles))
             for label, tiles in found
-            for option, change in (("", lambda t: t), (" tma", with_tma))
+            for option, change in OPTIONS.items()
+            if label == "table" or option in ("", " tma overlap")
         ]
     windows = [("mlstm", b, h, torch.bfloat16, tiles) for h, b, _, tiles in variants]
     rows = [_compile_row("tiles", settings, windows)]
@@ -536,12 +546,10 @@ def compile_kernels(windows: list[tuple[Any, ...]], device: str) -> None:
 
 
 @contextmanager
-def _tiles(change: Callable[[Tiles], Tiles] | None) -> Iterator[None]:
-    """The table's tiles, changed, for all that runs inside."""
-    if change is None:
-        yield
-        return
-    with patch.object(sequence_triton, "tiles_for", lambda *size: change(tiles_for(*size))):
+def _tiles(option: str) -> Iterator[None]:
+    """The table's tiles with an option, for all that runs inside."""
+    changed = OPTIONS[option]
+    with patch.object(sequence_triton, "tiles_for", lambda *size: changed(tiles_for(*size))):
         yield
 
 

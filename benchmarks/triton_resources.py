@@ -21,7 +21,7 @@ from triton.compiler import ASTSource
 
 from radford_lib.kernels import triton_steps as steps
 from radford_lib.kernels import triton_tiles
-from radford_lib.kernels.triton_tiles import Tile
+from radford_lib.kernels.triton_tiles import Tile, with_options
 
 HOPPER = GPUTarget("cuda", 90, 32)
 SHARED_BYTES = 227 * 1024  # what one program of sm_90 can have
@@ -39,9 +39,9 @@ class Case(NamedTuple):
 
 
 def cases() -> Iterator[Case]:
-    """Every kernel and tile that the table can choose, with and without descriptors, once each."""
+    """Every kernel and tile that the table can choose, with options and without, once each."""
     tables = [("bf16", tiles) for _, tiles in triton_tiles.BFLOAT16]
-    tables += [(dtype, triton_tiles.with_tma(tiles)) for dtype, tiles in tables]
+    tables += [(dtype, with_options(tiles, tma=True, overlap=True)) for dtype, tiles in tables]
     tables += [("fp32", triton_tiles.FLOAT32)]
     found = {}
     for dtype, tiles in tables:
@@ -72,6 +72,7 @@ def compiled(case: Case) -> dict[str, Any]:
         {place: [["tt.divisibility", 16]] for place in aligned},
     )
     options = {"num_warps": case.tile.warps, "num_stages": case.tile.stages}
+    options |= {"launch_pdl": True} if case.tile.overlap else {}
     kernel = triton.compile(source, target=HOPPER, options=options)
     with tempfile.TemporaryDirectory() as folder:
         ptx = Path(folder, "kernel.ptx")

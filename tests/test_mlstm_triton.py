@@ -12,7 +12,7 @@ from radford_lib.errors import UsageError
 from radford_lib.kernels import triton_tiles
 from radford_lib.kernels.lstm import lstm
 from radford_lib.kernels.mlstm import explain_backend, mlstm
-from radford_lib.kernels.triton_tiles import Tile, Tiles, tiles_for, with_tma
+from radford_lib.kernels.triton_tiles import Tile, Tiles, tiles_for, with_options
 
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 from radford_lib.kernels import sequence_triton  # noqa: E402
@@ -75,7 +75,7 @@ def errors(cell, steps, batch, hidden, *, lengths=None, tiles=None, dtype=torch.
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("tma", [False, True])
+@pytest.mark.parametrize("options", [False, True], ids=["plain", "options"])
 @pytest.mark.parametrize(
     ("steps", "batch", "hidden", "lengths"),
     [
@@ -84,9 +84,9 @@ def errors(cell, steps, batch, hidden, *, lengths=None, tiles=None, dtype=torch.
         (3, 18, 40, [3, 0, 2] * 6),  # the whole window, nothing, a part: in every row block
     ],
 )
-def test_float32_matches_the_float64_reference(cell, tma, steps, batch, hidden, lengths):
+def test_float32_matches_the_float64_reference(cell, options, steps, batch, hidden, lengths):
     lengths = None if lengths is None else torch.tensor(lengths)
-    tiles = with_tma(SMALL) if tma else SMALL
+    tiles = with_options(SMALL, tma=True, overlap=True) if options else SMALL
     found = errors(cell, steps, batch, hidden, lengths=lengths, tiles=tiles)
     assert max(ratio for ratio, _ in found.values()) < 5e-6, found
 
@@ -98,10 +98,10 @@ def test_every_way_through_the_epilogues(tiles):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("tma", [False, True])
-def test_bfloat16_is_as_good_as_unfused(cell, tma):
+@pytest.mark.parametrize("options", [False, True], ids=["plain", "options"])
+def test_bfloat16_is_as_good_as_unfused(cell, options):
     """But for the rounding of stored gates; the interpreter truncates where a GPU rounds."""
-    tiles = with_tma(SMALL) if tma else SMALL
+    tiles = with_options(SMALL, tma=True, overlap=True) if options else SMALL
     found = errors(cell, 3, 17, 40, tiles=tiles, dtype=torch.bfloat16)
     for name, (ratio, unfused) in found.items():
         assert ratio < 3e-2, (name, ratio)
@@ -217,11 +217,11 @@ def test_bfloat16_on_a_gpu_runs_on_triton():
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("tma", [False, True])
+@pytest.mark.parametrize("options", [False, True], ids=["plain", "options"])
 @pytest.mark.parametrize(("batch", "hidden"), [(24, 256), (256, 1040), (200, 2624), (512, 2048)])
-def test_the_table_s_tiles_match_the_float64_reference(batch, hidden, tma):
+def test_the_table_s_tiles_match_the_float64_reference(batch, hidden, options):
     tiles = tiles_for(hidden, batch, 2)
-    tiles = with_tma(tiles) if tma else tiles
+    tiles = with_options(tiles, tma=True, overlap=True) if options else tiles
     found = errors("mlstm", 3, batch, hidden, tiles=tiles, dtype=torch.bfloat16)
     for name, (ratio, unfused) in found.items():
         assert ratio < 2e-2, (name, ratio)

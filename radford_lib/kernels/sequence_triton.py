@@ -80,7 +80,7 @@ class _Steps:
         for tile, gates in zip(tiles, (1, 4, 1, 1), strict=True):
             if tile.split > 1:
                 programs = self._programs(tile)
-                numbers.append(programs // tile.split)
+                numbers.append(2 * programs // tile.split)
                 sizes.append(programs * tile.rows * tile.units * gates)
         self.scratch = like.new_empty(max(sizes), dtype=torch.float32)
         self.counters = like.new_zeros(max(numbers), dtype=torch.int32)
@@ -125,8 +125,11 @@ class _Steps:
         """``blocks`` of H rows of w are a forward tile's outputs; 0: its columns are."""
         inputs = a.shape[1]
         even = inputs % (tile.depth * tile.split) == 0 and self.hidden % tile.units == 0
-        # a descriptor's rows begin at multiples of 16 bytes
-        tile = tile._replace(tma=tile.tma and self.hidden * a.element_size() % 16 == 0)
+        tile = tile._replace(
+            # a descriptor's rows begin at multiples of 16 bytes
+            tma=tile.tma and self.hidden * a.element_size() % 16 == 0,
+            overlap=tile.overlap and not triton_interpreter.interpreting(),
+        )
         if tile.tma:
             a = TensorDescriptor.from_tensor(a, [tile.rows, tile.depth])
             if blocks:
@@ -146,6 +149,7 @@ class _Steps:
             **own,
             num_warps=tile.warps,
             num_stages=tile.stages,
+            **({"launch_pdl": True} if tile.overlap else {}),
         )
 
 

@@ -21,10 +21,8 @@ from typing import Any
 import triton
 import triton.language as tl
 
+from radford_lib.kernels.triton_interpreter import interpreting
 from radford_lib.kernels.triton_tiles import Tile
-
-# units at a time in the epilogue of a split product: few registers
-CHUNK = tl.constexpr(32)
 
 
 @triton.jit
@@ -55,6 +53,14 @@ def _place(B, R: tl.constexpr, SPLIT: tl.constexpr):
     tile = tl.program_id(0) // SPLIT
     # the row blocks of one weight tile are neighbours: read once from memory, then from cache
     return tile % row_blocks, tile // row_blocks, tl.program_id(0) % SPLIT, tile
+
+
+@triton.jit
+def _after_the_kernel_before(OVERLAP: tl.constexpr):
+    """With ``OVERLAP`` a kernel is launched while the one before still runs: wait for its end."""
+    if OVERLAP:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
 
 
 @triton.jit
@@ -153,17 +159,45 @@ def _times_columns(
 
 
 @triton.jit
-def _hand_in(
-    total, scratch, counters, tile, part, R: tl.constexpr, U: tl.constexpr, SPLIT: tl.constexpr
+def _share(
+    total,
+    scratch,
+    counters,
+    tile,
+    part,
+    units,
+    R: tl.constexpr,
+    C: tl.constexpr,
+    SPLIT: tl.constexpr,
+    WAIT: tl.constexpr,
 ):
-    """Leave this part's sums (R, U) in ``scratch``; true for the last program of the tile."""
-    at = tl.arange(0, R)[:, None] * U + tl.arange(0, U)[None, :]
-    tl.store(scratch + (tile * SPLIT + part) * (R * U) + at, total)
+    """Leave this part's sums (R, C) in ``scratch``; which of the tile's ``units`` to finish.
+
+    Returns [first, stop): with ``WAIT`` an equal share of them, once all parts are there, without
+    it all of them in the last program of the tile and none in the others. That the programs of a
+    tile wait for each other is safe because their numbers are neighbours: whichever is missing
+    starts as soon as a program of an earlier tile ends.
+    """
+    at = tl.arange(0, R)[:, None] * C + tl.arange(0, C)[None, :]
+    tl.store(scratch + (tile * SPLIT + part) * (R * C) + at, total)
     tl.debug_barrier()  # every thread's stores come before the one that counts
-    last = tl.atomic_add(counters + tile, 1, sem="acq_rel", scope="gpu") == SPLIT - 1
-    if last:
-        tl.store(counters + tile, 0)  # ready for the next launch
-    return last
+    arrived = counters + 2 * tile
+    there = tl.atomic_add(arrived, 1, sem="acq_rel", scope="gpu") + 1
+    if WAIT:
+        while there < SPLIT:
+            there = tl.atomic_add(arrived, 0, sem="acquire", scope="gpu")
+        tl.debug_barrier()
+        if tl.atomic_add(arrived + 1, 1, sem="acq_rel", scope="gpu") == SPLIT - 1:
+            tl.store(arrived, 0)  # all have passed: ready for the next launch
+            tl.store(arrived + 1, 0)
+        first = part * (units // SPLIT)
+        stop = first + units // SPLIT
+    else:
+        if there == SPLIT:
+            tl.store(arrived, 0)
+        first = 0
+        stop = tl.where(there == SPLIT, units, 0)
+    return first, stop
 
 
 @triton.jit
@@ -172,16 +206,16 @@ def _sum_of_parts(
     tile,
     first,
     R: tl.constexpr,
-    U: tl.constexpr,
+    C: tl.constexpr,
     W: tl.constexpr,
     SPLIT: tl.constexpr,
 ):
-    """Columns [first, first + W) of a tile (R, U), its parts added in their order."""
-    at = tl.arange(0, R)[:, None] * U + first + tl.arange(0, W)[None, :]
+    """Columns [first, first + W) of a tile (R, C), its parts added in their order."""
+    at = tl.arange(0, R)[:, None] * C + first + tl.arange(0, W)[None, :]
     total = tl.zeros((R, W), tl.float32)
     for part in tl.static_range(SPLIT):
         # past the L1 cache, which does not see what other multiprocessors wrote
-        total += tl.load(scratch + (tile * SPLIT + part) * (R * U) + at, cache_modifier=".cg")
+        total += tl.load(scratch + (tile * SPLIT + part) * (R * C) + at, cache_modifier=".cg")
     return total
 
 
@@ -216,9 +250,12 @@ def scaled_product(
     R: tl.constexpr,
     U: tl.constexpr,
     D: tl.constexpr,
+    W: tl.constexpr,
     SPLIT: tl.constexpr,
+    WAIT: tl.constexpr,
     EVEN: tl.constexpr,
     TMA: tl.constexpr,
+    OVERLAP: tl.constexpr,
     PRECISION: tl.constexpr,
     BACK: tl.constexpr,
 ):
@@ -228,6 +265,7 @@ def scaled_product(
     Backward: a = dz (B, 4H), w (4H, H), so p = dm; ``plain`` = p * ``other`` (h W^mh), the gradient
     of T[x], and ``scaled`` = T[x] * p, that of h W^mh. Outputs (B, H); table (256, H) float32.
     """
+    _after_the_kernel_before(OVERLAP)
     row_block, unit_block, part, tile = _place(B, R, SPLIT)
     row0, unit0 = row_block * R, unit_block * U
     start, stop = _part(K, part, D, SPLIT)
@@ -238,10 +276,11 @@ def scaled_product(
         p = _times_rows(a, w, row0, unit0, start, stop, B, H, K, R, U, D, 1, EVEN, TMA, PRECISION)
     if SPLIT == 1:
         _store_scaled(p, row0, unit0, io, B, H, R, U, BACK)
-    elif _hand_in(p, scratch, counters, tile, part, R, U, SPLIT):
-        for first in range(0, U, CHUNK):
-            columns = _sum_of_parts(scratch, tile, first, R, U, CHUNK, SPLIT)
-            _store_scaled(columns, row0, unit0 + first, io, B, H, R, CHUNK, BACK)
+    else:
+        first, stop = _share(p, scratch, counters, tile, part, U, R, U, SPLIT, WAIT)
+        for unit in range(first, stop, W):
+            columns = _sum_of_parts(scratch, tile, unit, R, U, W, SPLIT)
+            _store_scaled(columns, row0, unit0 + unit, io, B, H, R, W, BACK)
 
 
 @triton.jit
@@ -292,9 +331,12 @@ def gates_forward(
     R: tl.constexpr,
     U: tl.constexpr,
     D: tl.constexpr,
+    W: tl.constexpr,
     SPLIT: tl.constexpr,
+    WAIT: tl.constexpr,
     EVEN: tl.constexpr,
     TMA: tl.constexpr,
+    OVERLAP: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """z = a w^T + T[x], its gates, and the step's c and h; a sequence that has ended keeps both.
@@ -302,6 +344,7 @@ def gates_forward(
     a: m for the mLSTM, h for the LSTM, (B, K = H); w (4H, K); table (256, 4H) float32; lengths
     (B,). gates (B, 4H) are stored activated: i, f, o, u.
     """
+    _after_the_kernel_before(OVERLAP)
     row_block, unit_block, part, tile = _place(B, R, SPLIT)
     row0, unit0 = row_block * R, unit_block * U
     start, stop = _part(K, part, D, SPLIT)
@@ -309,7 +352,7 @@ def gates_forward(
     z = _times_rows(a, w, row0, unit0, start, stop, B, H, K, R, U, D, 4, EVEN, TMA, PRECISION)
     if SPLIT == 1:
         i, f, o, u = _quarters(z, R, U)
-        if U > CHUNK:
+        if U > 32:
             # half by half: all that the epilogue reads would not fit into the registers
             C: tl.constexpr = U // 2
             i, i2 = _halves(i, R, C)
@@ -320,13 +363,14 @@ def gates_forward(
             _store_gates(i, f, o, u, row0, unit0, io, t, B, H, R, C)
         else:
             _store_gates(i, f, o, u, row0, unit0, io, t, B, H, R, U)
-    elif _hand_in(z, scratch, counters, tile, part, R, 4 * U, SPLIT):
-        for first in range(0, U, CHUNK):
-            i = _sum_of_parts(scratch, tile, first, R, 4 * U, CHUNK, SPLIT)
-            f = _sum_of_parts(scratch, tile, U + first, R, 4 * U, CHUNK, SPLIT)
-            o = _sum_of_parts(scratch, tile, 2 * U + first, R, 4 * U, CHUNK, SPLIT)
-            u = _sum_of_parts(scratch, tile, 3 * U + first, R, 4 * U, CHUNK, SPLIT)
-            _store_gates(i, f, o, u, row0, unit0 + first, io, t, B, H, R, CHUNK)
+    else:
+        first, stop = _share(z, scratch, counters, tile, part, U, R, 4 * U, SPLIT, WAIT)
+        for unit in range(first, stop, W):
+            i = _sum_of_parts(scratch, tile, unit, R, 4 * U, W, SPLIT)
+            f = _sum_of_parts(scratch, tile, U + unit, R, 4 * U, W, SPLIT)
+            o = _sum_of_parts(scratch, tile, 2 * U + unit, R, 4 * U, W, SPLIT)
+            u = _sum_of_parts(scratch, tile, 3 * U + unit, R, 4 * U, W, SPLIT)
+            _store_gates(i, f, o, u, row0, unit0 + unit, io, t, B, H, R, W)
 
 
 @triton.jit
@@ -379,9 +423,12 @@ def gates_backward(
     R: tl.constexpr,
     U: tl.constexpr,
     D: tl.constexpr,
+    W: tl.constexpr,
     SPLIT: tl.constexpr,
+    WAIT: tl.constexpr,
     EVEN: tl.constexpr,
     TMA: tl.constexpr,
+    OVERLAP: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
     """dh = a w + grad_h, then the gradients dz (B, 4H) of step t's pre-activations.
@@ -391,16 +438,17 @@ def gates_backward(
     step before. ``carry`` (B, H): the gradient of h that passes a step untouched because the
     sequence has ended, and at the last step the one of h_T. Both are float32.
     """
+    _after_the_kernel_before(OVERLAP)
     row_block, unit_block, part, tile = _place(B, R, SPLIT)
     row0, unit0 = row_block * R, unit_block * U
     start, stop = _part(K, part, D, SPLIT)
     io = (lengths, grad_h, carry, gates, c_before, c, dc, dz)
     dh = _times_columns(a, w, row0, unit0, start, stop, B, H, K, R, U, D, EVEN, TMA, PRECISION)
     if SPLIT > 1:
-        if _hand_in(dh, scratch, counters, tile, part, R, U, SPLIT):
-            for first in range(0, U, CHUNK):
-                columns = _sum_of_parts(scratch, tile, first, R, U, CHUNK, SPLIT)
-                _store_gates_back(columns, row0, unit0 + first, io, t, B, H, R, CHUNK)
+        first, stop = _share(dh, scratch, counters, tile, part, U, R, U, SPLIT, WAIT)
+        for unit in range(first, stop, W):
+            columns = _sum_of_parts(scratch, tile, unit, R, U, W, SPLIT)
+            _store_gates_back(columns, row0, unit0 + unit, io, t, B, H, R, W)
     elif U > 64:
         # a quarter at a time: what the epilogue reads would not fit into the registers
         Q: tl.constexpr = U // 4
@@ -419,12 +467,17 @@ def constants(tile: Tile, *, even: bool, precision: str) -> dict[str, Any]:
     even: H and the inputs of each part are multiples of the tile's sizes. precision: that of
     products of float32 numbers, ``ieee`` or ``tf32``.
     """
+    wait = not interpreting()  # which runs one program after another
+    share = tile.units // tile.split if wait else tile.units
     return {
         "R": tile.rows,
         "U": tile.units,
         "D": tile.depth,
+        "W": min(share, 32),  # units at a time in the epilogue of a split product: few registers
         "SPLIT": tile.split,
+        "WAIT": wait,
         "EVEN": even,
         "TMA": tile.tma,
+        "OVERLAP": tile.overlap,
         "PRECISION": precision,
     }

@@ -7,8 +7,9 @@ class Tile(NamedTuple):
     """How one product is cut into programs.
 
     A program sums ``rows`` of the batch times ``units`` outputs (times four for gates) over
-    ``depth`` inputs at a time. ``split`` programs share the inputs of one tile; the last to finish
-    adds what all of them found, in a fixed order. ``tma`` loads through tensor descriptors.
+    ``depth`` inputs at a time. ``split`` programs share the inputs of one tile, and then its units:
+    each adds for its own what all of them found, in a fixed order. ``tma`` loads through tensor
+    descriptors; ``overlap`` launches the kernel while the one before it ends.
     """
 
     rows: int
@@ -18,6 +19,7 @@ class Tile(NamedTuple):
     warps: int = 4
     stages: int = 4
     tma: bool = False
+    overlap: bool = False
 
 
 class Tiles(NamedTuple):
@@ -31,8 +33,8 @@ class Tiles(NamedTuple):
 
 # For bfloat16, by how many numbers a step makes (batch x hidden), largest first: about one program
 # for each of Hopper's 132 multiprocessors, and tiles as square as that allows, because what limits
-# a step is how often its inputs are read again from the L2 cache. The product over 4H inputs is
-# split, or each of its programs would read the whole batch's gradients for a few units.
+# a step is how often its inputs are read again from the L2 cache. Where whole tiles of that shape
+# are too few, the inputs are split, above all the 4H of ``product_back``.
 BFLOAT16: tuple[tuple[int, Tiles], ...] = (
     (
         2**20,  # H 4096 with B 512, H 2048 with B 512
@@ -46,9 +48,9 @@ BFLOAT16: tuple[tuple[int, Tiles], ...] = (
     (
         2**19,  # H 4096 with B 128, H 2048 with B 256
         Tiles(
-            product=Tile(64, 64, 128, 1, 4, 4),
+            product=Tile(128, 128, 64, 4, 8, 4),
             gates=Tile(128, 32, 64, 1, 8, 4),
-            gates_back=Tile(64, 64, 128, 1, 8, 4),
+            gates_back=Tile(128, 128, 64, 4, 8, 4),
             product_back=Tile(128, 128, 64, 4, 8, 4),
         ),
     ),
@@ -82,6 +84,6 @@ def tiles_for(hidden: int, batch: int, itemsize: int) -> Tiles:
     return next(tiles for least, tiles in BFLOAT16 if batch * hidden >= least)
 
 
-def with_tma(tiles: Tiles) -> Tiles:
-    """The same tiles, loaded through tensor descriptors."""
-    return Tiles(*(tile._replace(tma=True) for tile in tiles))
+def with_options(tiles: Tiles, *, tma: bool = False, overlap: bool = False) -> Tiles:
+    """The same tiles with descriptors, with overlapping launches, or both."""
+    return Tiles(*(tile._replace(tma=tma, overlap=overlap) for tile in tiles))
