@@ -6,8 +6,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from test_mlstm import make_inputs, outputs_and_gradients
 
 pytest.importorskip("triton", reason="Triton is not installed")
+from benchmarks.mlstm_peers import LibrarySteps
+from radford_lib.kernels import sequence_triton
 
 
 def kernels(repository, out, *arguments):
@@ -42,3 +46,13 @@ def test_unknown_jobs_are_named(repository, tmp_path):
     done = kernels(repository, tmp_path, "--only", "speed")
     assert done.returncode == 2
     assert "unknown job speed: choose from check, mlstm, tune, peers" in done.stdout
+
+
+def test_the_peer_without_our_kernels_computes_the_same(monkeypatch):
+    bytes_, tensors = make_inputs("mlstm", 5, 3, 12)
+    expected = outputs_and_gradients("mlstm", bytes_, tensors, None, "reference")
+    monkeypatch.setattr(sequence_triton, "_Steps", LibrarySteps)
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    found = outputs_and_gradients("mlstm", bytes_, tensors, None, "triton")
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)

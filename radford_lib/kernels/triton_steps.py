@@ -95,7 +95,7 @@ def _times_rows(
         for k in range(start, stop, D):
             x = a.load([row0, k])
             y = w.load([0, unit0, k]).reshape(GATES * U, D)
-            total = tl.dot(x, y.T, total)
+            total = tl.dot(x, y.T, total, input_precision=PRECISION)
     else:
         inner = tl.arange(0, D)
         rows = tl.minimum(row0 + tl.arange(0, R), B - 1)  # beyond the batch: computed, not stored
@@ -137,7 +137,8 @@ def _times_columns(
     total = tl.zeros((R, U), tl.float32)
     if TMA:
         for k in range(start, stop, D):
-            total = tl.dot(a.load([row0, k]), w.load([k, unit0]), total)
+            x, y = a.load([row0, k]), w.load([k, unit0])
+            total = tl.dot(x, y, total, input_precision=PRECISION)
     else:
         inner = tl.arange(0, D)
         rows = tl.minimum(row0 + tl.arange(0, R), B - 1)
