@@ -123,7 +123,7 @@ def _obstacle_to_triton(device: torch.device, dtype: torch.dtype) -> str | None:
     if dtype not in (torch.float32, torch.bfloat16):
         return f"computes in float32 and bfloat16, not in {str(dtype).removeprefix('torch.')}"
     if importlib.util.find_spec("triton") is None:
-        return "needs Triton, which is not installed (Linux: pip install triton==3.6.0)"
+        return "needs Triton, which is not installed (on Linux: pip install triton)"
     if triton_interpreter.interpreting():
         return None
     if device.type != "cuda" or not torch.cuda.is_available():
