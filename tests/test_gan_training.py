@@ -127,7 +127,7 @@ def test_weight_decay_is_inside_adam():
 )
 def test_each_schedule_updates_the_nets_it_says(schedule, update, g_moves, d_moves):
     config = tiny(schedule=schedule)
-    at = gan._start(config, ALONE)
+    at = gan.start(config, ALONE)
     at.update = update
     before = [at.generator.out.weight.clone(), at.discriminator.out.weight.clone()]
     real = to_tensor(pictures(4).images, 3)
@@ -140,7 +140,7 @@ def test_simultaneous_takes_both_gradients_before_either_net_moves():
     real = to_tensor(pictures(4).images, 3)
     states = {}
     for schedule in ("alternate", "sequential", "simultaneous"):
-        at = gan._start(tiny(lr=0.05), ALONE)
+        at = gan.start(tiny(lr=0.05), ALONE)
         update_nets(schedule, at, real, gan.sample_z(at.shape, 4, at.rng))
         states[schedule] = at
     # against the same D, as where G alone moves; sequential meets the D that has just moved
@@ -191,7 +191,7 @@ def test_an_update_rehearsed_as_it_is_recorded_is_the_same_update(schedule):
     images = pictures()
     weights_after = []
     for records in (False, True):
-        at = gan._start(tiny(schedule=schedule), ALONE)
+        at = gan.start(tiny(schedule=schedule), ALONE)
         updates = Updates(schedule, 4, at, Batches(images, 4, 0, ALONE), records=records)
         for _ in range(10):
             updates.run()
@@ -346,7 +346,7 @@ def test_a_collapse_stops_the_run_or_is_recorded(monkeypatch):
 
 def test_the_beginning_of_a_collapse_is_remembered(monkeypatch):
     monkeypatch.setattr(gan_step, "COLLAPSED_UPDATES", 3)
-    at = gan._start(tiny(), ALONE)
+    at = gan.start(tiny(), ALONE)
     alike, different = torch.zeros(4, 3, 2, 2), torch.arange(4.0).view(4, 1, 1, 1)
     found = []
     for fake in (alike, different, alike, alike, alike, different, different):
@@ -394,7 +394,7 @@ def test_recorded_updates_on_a_gpu_are_those_run_one_by_one(schedule):
     gpu = Ranks(0, 1, "cuda")
     losses = []
     for records in (False, True):
-        at = gan._start(config, gpu)
+        at = gan.start(config, gpu)
         updates = Updates(schedule, 4, at, Batches(images, 4, 0, gpu), records=records)
         losses.append([])
         for _ in range(12):

@@ -140,7 +140,7 @@ def train_gan(
     """
     check_images(config, images)
     ranks = setup(device)
-    at = _start(config, ranks)
+    at = start(config, ranks)
     identity = gan_fingerprint(config, images)
     if checkpoint_dir is not None:
         wait_for_all(ranks)  # one of them may still be writing what all continue from
@@ -199,7 +199,7 @@ class _State(Nets):
     snapshots: dict[float, np.ndarray] = field(default_factory=dict)
 
 
-def _start(config: GanConfig, ranks: Ranks) -> _State:
+def start(config: GanConfig, ranks: Ranks) -> _State:
     """Untrained nets and all that goes with them."""
     shape = find_shape(config.shape)
     nets = [

@@ -239,4 +239,4 @@ def watch(at: Nets, fake: Tensor) -> None:
 
 def mean_pair_distance(samples: Tensor) -> Tensor:
     """Mean absolute pixel difference of neighbouring samples in a batch; 0 when all are alike."""
-    return (samples - samples.roll(1, 0)).abs().mean(dtype=torch.float32)
+    return (samples - samples.roll(1, 0)).abs_().mean(dtype=torch.float32)
