@@ -4,10 +4,6 @@ A process of its own, because Triton decides when a kernel is defined; ``test_gr
 starts it.
 """
 
-import os
-
-os.environ["TRITON_INTERPRET"] = "1"
-
 import batch_norm_cases as cases
 import torch
 from triton.runtime import interpreter

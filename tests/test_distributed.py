@@ -25,7 +25,8 @@ def both(tmp_path_factory, repository):
             repository / "tests" / "two_processes.py", folder,
         ],
         capture_output=True, text=True, cwd=repository, timeout=300,
-        env=os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"},
+        env=os.environ
+        | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1", "TRITON_INTERPRET": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     return [torch.load(folder / f"rank{r}.pt") for r in (0, 1)], folder

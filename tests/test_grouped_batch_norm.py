@@ -133,7 +133,8 @@ def test_triton_kernels_under_the_interpreter(repository):
     done = subprocess.run(
         [sys.executable, repository / "tests" / "interpreted_batch_norm.py"],
         capture_output=True, text=True, cwd=repository,
-        env=os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"},
+        env=os.environ
+        | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1", "TRITON_INTERPRET": "1"},
     )  # fmt: skip
     assert done.stdout == "interpreted\n", done.stderr[-3000:]
 
@@ -189,8 +190,11 @@ def kernels_to_compile():
                 yield from ((kernel, kind, *tile) for tile in sorted(tiles))
 
 
-def resources(job):
-    """What one of ``kernels_to_compile`` takes, with gain and bias and the most parts."""
+def resources(job, **known):
+    """What one of ``kernels_to_compile`` takes, with gain and bias and the most parts.
+
+    ``known`` are values that Triton compiles in when it sees them: 1 and None.
+    """
     kernel, kind, block_rows, block_channels, warps = job
     types = dict.fromkeys(("x", "y", "dx", "dy"), f"*{kind}")
     types |= dict.fromkeys(("partials", "statistics", "gain", "bias"), "*fp32")
@@ -198,10 +202,10 @@ def resources(job):
     types |= dict.fromkeys(("channels", "first_channel"), "i32 16")
     types |= dict.fromkeys(("slope", "eps", "total"), "fp32")
     constants = {
-        "HAS_GAIN": True, "HAS_BIAS": True,
+        "HAS_GAIN": "gain" not in known, "HAS_BIAS": "bias" not in known,
         "BLOCK_R": block_rows, "BLOCK_C": block_channels, "BLOCK_P": 64,
     }  # fmt: skip
-    constants = {n: v for n, v in constants.items() if n in kernel.arg_names}
+    constants = {n: v for n, v in (constants | known).items() if n in kernel.arg_names}
     return hopper.compiled(kernel, types, constants, warps)
 
 
@@ -216,6 +220,15 @@ def test_triton_kernels_compile_for_hopper_without_spills(tmp_path, monkeypatch)
             # two programs of eight warps, or four of four, share 65,536 registers
             assert found["registers"] <= 128, (job, found)
             assert found["wide_loads"] == found["loads"], (job, found)
+
+
+@needs_triton
+def test_triton_kernels_compile_where_there_is_one_row_and_no_gain(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    ones = dict.fromkeys(("rows", "splits", "parts", "channels"), 1)
+    for job in kernels_to_compile():
+        if job[1] == "fp32" and job[4] == 4:
+            assert resources(job, **ones, gain=None, bias=None, BLOCK_P=1)["spilled"] == 0
 
 
 @pytest.mark.gpu

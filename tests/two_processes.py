@@ -1,26 +1,20 @@
 """What two processes compute together: ``test_distributed`` starts this with torchrun.
 
 Each writes ``rank{r}.pt`` into the folder named: its training run, its parts of a batch norm over
-both and what it saw of a checkpoint. Triton's kernels are interpreted.
+both and what it saw of a checkpoint. Triton's kernels are interpreted, by TRITON_INTERPRET=1.
 """
 
-import os
-import sys
-
-os.environ["TRITON_INTERPRET"] = "1"
-
 import importlib.util
+import sys
 
 import batch_norm_cases as cases
 import torch
 import torch.distributed as dist
+from test_gan_training import pictures
 
 from radford_lib.training import distributed
 from radford_lib.training.gan import GanConfig, train_gan
 from radford_lib.training.gan_data import to_tensor
-
-sys.path.insert(0, os.path.dirname(__file__))
-from test_gan_training import pictures
 
 CASE = cases.Case((12, 5, 3, 2), groups=2)
 CONFIG = GanConfig(

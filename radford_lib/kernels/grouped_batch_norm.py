@@ -12,6 +12,7 @@ through its discriminator one after the other (lib/ops.py; eps 1e-8, no running 
 """
 
 import importlib.util
+import os
 from typing import Any
 
 import torch
@@ -160,9 +161,8 @@ def _hindrance(kind: str, dtype: torch.dtype, backend: str) -> str | None:
         return None
     if importlib.util.find_spec("triton") is None:
         return "needs the package triton: pip install triton (Linux)"
-    import triton
-
-    if dtype not in TRITON_DTYPES or (kind != "cuda" and not triton.knobs.runtime.interpret):
+    is_interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    if dtype not in TRITON_DTYPES or (kind != "cuda" and not is_interpreted):
         return f"needs float32 or bfloat16 tensors on a GPU, not {_name(dtype)} on {kind!r}"
     return None
 

@@ -47,10 +47,10 @@ def vector(pointer, c, channels, IS_GIVEN: tl.constexpr, default: tl.constexpr):
 
 @triton.jit
 def moments(
-    partials, c, rows, channels, rows_per_split, splits, parts,
+    partials, c, rows, channels, rows_per_split, splits, parts, total,
     BLOCK_P: tl.constexpr,
 ):  # fmt: skip
-    """Mean, sum of squared deviations and count of the group, from all its parts (Chan et al.).
+    """Mean and biased variance of the ``total`` rows of a group, from all its parts (Chan et al.).
 
     Deviations are taken from the largest mean: of equal values that is the mean, to the bit.
     """
@@ -61,13 +61,12 @@ def moments(
     squares = tl.load(part + channels, mask=here, other=0.0)
     of_part = tl.minimum(rows - (p % splits) * rows_per_split, rows_per_split)
     n = tl.where(here, of_part, 0).to(tl.float32)
-    count = (parts // splits * rows).to(tl.float32)
     origin = tl.max(tl.where(here, mean, float("-inf")), 0)
     origin = tl.where(c < channels, origin, 0.0)
     deviation = mean - origin[None, :]
-    shift = tl.sum(n * deviation, 0) / count
-    total = tl.sum(squares + n * (deviation - shift[None, :]) * (deviation - shift[None, :]), 0)
-    return origin + shift, total, count
+    shift = tl.sum(n * deviation, 0) / total
+    spread = deviation - shift[None, :]
+    return origin + shift, tl.sum(squares + n * spread * spread, 0) / total
 
 
 @triton.jit
@@ -107,17 +106,17 @@ def partial_moments(
 @triton.jit
 def normalise(
     x, y, partials, statistics, gain, bias,
-    rows, channels, rows_per_split, splits, parts, first_channel, slope, eps,
+    rows, channels, rows_per_split, splits, parts, first_channel, slope, total, eps,
     HAS_GAIN: tl.constexpr, HAS_BIAS: tl.constexpr,
     BLOCK_R: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
 ):  # fmt: skip
     """y of one split; statistics (groups, 2, channels) receives mean and 1 / deviation."""
     group = tl.program_id(2)
     c, offset, count = tile(group, rows, channels, rows_per_split, first_channel, BLOCK_C)
-    mean, squares, total = moments(
-        partials, c, rows, channels, rows_per_split, splits, parts, BLOCK_P
+    mean, variance = moments(
+        partials, c, rows, channels, rows_per_split, splits, parts, total, BLOCK_P
     )
-    rstd = 1.0 / tl.sqrt_rn(squares / total + eps)
+    rstd = 1.0 / tl.sqrt_rn(variance + eps)
     if tl.program_id(1) == 0:
         kept = statistics + group * 2 * channels + c
         tl.store(kept, mean, mask=c < channels)
@@ -332,7 +331,8 @@ class _TwoPass(torch.autograd.Function):
             parts = partials if process_group is None else _gathered(partials, process_group)
             normalise[grid](
                 x, y, parts, statistics, gain, bias, *sizes, plan.splits, len(parts), first,
-                slope, eps, HAS_GAIN=gain is not None, HAS_BIAS=bias is not None,
+                slope, float(plan.rows * processes(process_group)), eps,
+                HAS_GAIN=gain is not None, HAS_BIAS=bias is not None,
                 BLOCK_P=triton.next_power_of_2(len(parts)), **blocks,
             )  # fmt: skip
         ctx.save_for_backward(x, gain, bias, statistics)
