@@ -1,4 +1,4 @@
-"""What two processes compute together: ``test_distributed`` starts this with torchrun.
+"""What two processes compute together: ``test_gan_distributed`` starts this with torchrun.
 
 Each writes ``rank{r}.pt`` into the folder named: its training run, its parts of a batch norm over
 both and what it saw of a checkpoint. Triton's kernels are interpreted, by TRITON_INTERPRET=1.
