@@ -7,6 +7,7 @@ what the step must compute, and the share of the matrix product's rate of the sa
 """
 
 import argparse
+import functools
 import json
 import time
 import traceback
@@ -19,7 +20,9 @@ import torch
 
 from benchmarks import dcgan_norm
 from benchmarks.dcgan_peers import COMPILED_PEERS, CPU_PEERS, GPU_PEERS, Peer, PlainTrainer
-from benchmarks.interleaved import copy_ceiling, gemm_ceiling, median_seconds
+from benchmarks.gpu_timing import copy_ceiling, gemm_ceiling
+from benchmarks.h200_kernels import Row, Settings
+from benchmarks.interleaved import median_seconds
 from radford_lib.data.image_set import ImageSet
 from radford_lib.models.dcgan import find_shape
 from radford_lib.training.distributed import Ranks
@@ -159,24 +162,60 @@ def cpu_jobs(quick: bool, compiled: bool, gemm: float, copy: float) -> dict[str,
     }
 
 
+@functools.cache
+def ceilings(device: str, quick: bool) -> tuple[float, float]:
+    """FLOP/s of a matrix product in the type that is trained in, bytes/s of a copy: the best."""
+    if device != "cpu":
+        torch.set_float32_matmul_precision("high")  # TF32 for peers, as convolutions have it
+        return gemm_ceiling(device), copy_ceiling(device)
+    size, copied = (256, 1 << 24) if quick else (1536, 1 << 27)
+    return (
+        max(gemm_ceiling(device, size, torch.float32) for _ in range(3)),
+        max(copy_ceiling(device, copied) for _ in range(3)),
+    )
+
+
+def all_jobs(device: str, quick: bool, compiled: bool = False) -> dict[str, Job]:
+    """What is measured on ``device``, by name."""
+    gemm, copy = ceilings(device, quick)
+    if device == "cpu":
+        return cpu_jobs(quick, compiled, gemm, copy)
+    return gpu_jobs(device, quick, gemm, copy)
+
+
+def kernel_rows(settings: Settings) -> list[Row]:
+    """The same as rows of :mod:`benchmarks.h200_kernels`, each a table of its own."""
+
+    def table(values: dict[str, Any], _: dict[str, float]) -> str:
+        return "\n".join(["", *(f"  {line(row)}" for row in values["rows"])])
+
+    def measured(job: Job) -> dict[str, Any]:
+        return {"rows": job()}
+
+    return [
+        Row(f"dcgan {key}", functools.partial(measured, job), table, seconds(key))
+        for key, job in all_jobs(settings.device, settings.quick).items()
+    ]
+
+
+def seconds(key: str) -> float:
+    """About what a job takes, compilation included."""
+    return 240.0 if "lsun64" in key and "compiled" in key else 60.0 if "lsun64" in key else 30.0
+
+
 def run(
     device: str, quick: bool, *, compiled: bool = False, limit: float = 540.0, only: str = ""
 ) -> Rows:
     """Every row, in order; those that do not begin within ``limit`` seconds are left out."""
     started = time.perf_counter()
     is_gpu = device != "cpu"
-    dtype = torch.bfloat16 if is_gpu else torch.float32
-    if is_gpu:
-        torch.set_float32_matmul_precision("high")  # TF32, as convolutions have it
-    gemm = gemm_ceiling(device, dtype, 8192 if is_gpu else 256 if quick else 1536)
-    copy = copy_ceiling(device, 1 << 32 if is_gpu else 1 << 24 if quick else 1 << 27)
+    gemm, copy = ceilings(device, quick)
     name = f"{torch.cuda.get_device_name() if is_gpu else 'cpu'}, torch {torch.__version__}"
     rows: Rows = [
         {"what": "machine", "peer": name, "tflop_per_s": gemm / 1e12, "gb_per_s": copy / 1e9}
     ]
     print(line(rows[0]), flush=True)
-    jobs = gpu_jobs(device, quick, gemm, copy) if is_gpu else cpu_jobs(quick, compiled, gemm, copy)
-    for key, job in jobs.items():
+    for key, job in all_jobs(device, quick, compiled).items():
         if only not in key or time.perf_counter() - started > limit:
             continue
         begun = time.perf_counter()

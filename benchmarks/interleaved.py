@@ -33,20 +33,3 @@ def median_seconds(
             found[name].append((time.perf_counter() - started) / calls)
         order.reverse()  # who follows whom should not matter
     return {name: statistics.median(times) for name, times in found.items()}
-
-
-def gemm_ceiling(device: str, dtype: torch.dtype, size: int) -> float:
-    """FLOP/s of a square product of random numbers."""
-    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    function = {"product": lambda: a @ b}
-    median_seconds(function, device, rounds=3)
-    return 2 * size**3 / median_seconds(function, device, rounds=5)["product"]
-
-
-def copy_ceiling(device: str, size: int) -> float:
-    """Bytes/s, read and written, of a copy of ``size`` bytes on the device."""
-    a = torch.randn(size // 4, device=device)
-    b = torch.empty_like(a)
-    function = {"copy": lambda: b.copy_(a)}
-    median_seconds(function, device, rounds=1)
-    return 2 * size / median_seconds(function, device, rounds=5)["copy"]

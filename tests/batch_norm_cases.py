@@ -103,8 +103,8 @@ def errors(case, inputs, backend, **options):
 
 def tolerance(case, dtype):
     """What rounding explains: that of the stored type, and of a mean many deviations away."""
-    if dtype == torch.bfloat16:
-        return 4e-3
+    if dtype == torch.bfloat16:  # Triton's interpreter cuts off where a GPU rounds
+        return 6e-3
     deviation = max(case.spread, 1e-4)
     return 2e-6 + 2**-23 * abs(case.mean) / deviation
 

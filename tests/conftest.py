@@ -10,6 +10,11 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+import torch
+
+# Without a GPU Triton's kernels are interpreted; it reads this when it is first imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -21,19 +26,13 @@ def real_data_folder() -> pathlib.Path | None:
     return folder.resolve() if folder.is_dir() else None
 
 
-def cuda_available() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip, with the reason, what this machine cannot run."""
     without_data = real_data_folder() is None
     for item in items:
         if without_data and "real_data" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no real packs: set RADFORD_DATA"))
-        if "gpu" in item.keywords and not cuda_available():
+        if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 

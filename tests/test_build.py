@@ -103,6 +103,7 @@ def test_export_keeps_results_figures_and_where_they_come_from(copy):
     site.build(copy, "smoke")
     html = page(copy, "index")
     for said in ("0.50", "40.0%, n = 4", "82.8%", "not run", "Table 1", "It rose.",
+                 "Ours and theirs. No run recorded yet: h200.",
                  "Recorded run, profile cpu", "No run of a/one under profile h200"):  # fmt: skip
         assert said in html, said
     assert 'id="d-t1"' in html

@@ -85,5 +85,5 @@ def test_one_process_alone_shares_nothing(monkeypatch):
     assert (ranks.is_main, ranks.group, ranks.part(5)) == (True, None, slice(0, 5))
     weight = torch.nn.Parameter(torch.ones(2))
     weight.grad = torch.full((2,), 3.0)
-    distributed.average_gradients([weight], ranks)
+    distributed.average_gradients([weight])
     assert weight.grad.tolist() == [3.0, 3.0]

@@ -56,6 +56,13 @@ def test_features_do_not_depend_on_how_texts_are_batched(model, batch):
     np.testing.assert_allclose(features, naive(model, TEXTS), rtol=1e-4, atol=1e-6)
 
 
+def test_features_in_low_precision_are_a_little_rounded(model):
+    exact, low = transform(model, TEXTS), transform(model, TEXTS, dtype=torch.bfloat16)
+    assert low.dtype == np.float32
+    assert not np.array_equal(low, exact)
+    assert np.abs(low - exact).max() < 0.02 * np.abs(exact).max()
+
+
 def test_features_do_not_depend_on_order(model):
     order = np.random.default_rng(0).permutation(40)
     texts = [TEXTS[n % len(TEXTS)][: 3 * n] for n in range(40)]

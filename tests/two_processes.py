@@ -54,9 +54,6 @@ def main(folder):
     found["logits"] = run.discriminator(to_tensor(images.images[: 8 + ranks.rank], 3)).detach()
     backends = ["reference", "cpu"]
     if importlib.util.find_spec("triton") is not None:
-        import interpreted_batch_norm
-
-        interpreted_batch_norm.mend_interpreter()
         backends.append("triton")
     found["norms"] = {backend: batch_norm(backend, ranks.rank) for backend in backends}
     try:

@@ -22,10 +22,10 @@
 #
 # **What came out in this run.** After one epoch of {result}`D-F2.images:,d` images the distance of the
 # samples to images never trained on, measured as KID in a fixed feature space, has gone from
-# {result}`D-F2.kid_untrained:.3f` to {result}`D-F2.kid:.3f`; after the last epoch it is
-# {result}`D-F3.kid:.3f`. Real training images are {result}`D-F3.kid_floor:.3f` away from the unseen
-# ones, which is as low as a generator can hope to go. {result}`D-X11.closer_share:.1%` of the samples lie closer to
-# their nearest training image than the median unseen image does to its own.
+# {result}`D-F2.kid_untrained:.2f` to {result}`D-F2.kid:.2f`; after the last epoch it is
+# {result}`D-F3.kid:.2f`. Real training images are {result}`D-F3.kid_floor:.2f` away from the unseen
+# ones, which is as low as a generator can hope to go. {result}`D-X11.closer_share:.1%` of the
+# samples lie closer to their nearest training image than the median unseen image does to its own.
 #
 # **What the paper found.** Two pictures: after one pass over LSUN bedrooms, plausible rooms already,
 # which it takes as a sign against memorisation, since a net that sees each image once can hardly
@@ -34,16 +34,16 @@
 
 # %% tags=["parameters"]
 seed: int = 0
-data: str = "faces"  # images to learn from: faces, rooms, celeba, houses-bedroom, ...
-images: int = 6000  # of the training part, at most
+data: str = "faces"  # faces, rooms, celeba, houses-bedroom, ...
+images: int = 20000  # of the training part, at most
 unseen: int = 1000  # of the test part, to measure against
 shape: str = "svhn32"  # architecture: svhn32, imagenet32, lsun64
-width: int = 64  # the paper's own: 64 for svhn32, 128 for the others
-batch: int = 128
+width: int = 32  # the paper's own: 64 for svhn32, 128 for the others
+batch: int = 32  # the paper: 128; the released SVHN nets: 64
 epochs: int = 5
 steps: int = 0  # stop after so many updates; 0 for none
-schedule: str = "alternate"  # alternate (the authors' code), sequential, simultaneous
-lr: float = 2e-4
+schedule: str = "alternate"  # the authors' code; or sequential, simultaneous
+lr: float = 5e-4  # the released SVHN nets' own; the paper: 2e-4
 beta1: float = 0.5
 weight_decay: float = 1e-5
 samples: int = 500  # drawn after each epoch, to be measured
@@ -75,7 +75,7 @@ size = find_shape(shape).size
 real = load_images(data, "train", n=images, size=size, seed=seed)
 held_out = load_images(data, "test", n=unseen, size=size, seed=seed)
 
-# %% mystnb={"figure": {"caption": "Images from the training set of this run.", "name": "fig-real"}, "image": {"alt": "Three rows of ten images from the training set."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "What the nets see: images from the training set of this run.", "name": "fig-real"}, "image": {"alt": "Three rows of ten images from the training set."}} tags=["hide-input"]
 plots.sample_grid(real.images[:30], columns=10)
 
 # %% [markdown]
@@ -112,7 +112,7 @@ config = GanConfig(
 folder = default_checkpoint_dir("training", gan_fingerprint(config, real))
 run = train_gan(config, real, checkpoint_dir=folder)
 
-# %% mystnb={"figure": {"caption": "The losses of both nets. They say who is winning, not how good the samples are.", "name": "fig-losses"}, "image": {"alt": "Two curves against epochs: the discriminator's loss and the generator's loss.", "classes": "dark-light"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The discriminator's loss ends at {result}`D-F3.d_loss:.2f`, the generator's at {result}`D-F3.g_loss:.2f`; in an undecided game they are $2 \\ln 2$ and $\\ln 2$. Losses say who is ahead, not how good the samples are.", "name": "fig-losses"}, "image": {"alt": "Two curves against epochs: the discriminator's loss and the generator's loss.", "classes": "dark-light"}} tags=["hide-input"]
 plots.loss_curves(
     [row["epoch"] for row in run.history],
     {
@@ -131,10 +131,10 @@ plots.loss_curves(
 # %%
 first, last = min(1, max(run.snapshots)), max(run.snapshots)
 
-# %% mystnb={"figure": {"caption": "Fifty samples after one epoch (the paper's Figure 2).", "name": "fig-one-epoch"}, "image": {"alt": "Five rows of ten generated images after one epoch."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "After one epoch, each image seen once: fifty samples, KID {result}`D-F2.kid:.2f` (the paper's Figure 2).", "name": "fig-one-epoch"}, "image": {"alt": "Five rows of ten generated images after one epoch."}} tags=["hide-input"]
 plots.sample_grid(run.snapshots[first][:50], columns=10)
 
-# %% mystnb={"figure": {"caption": "The same fifty codes after the last epoch (the paper's Figure 3).", "name": "fig-five-epochs"}, "image": {"alt": "Five rows of ten generated images after the last epoch, from the same codes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The same fifty codes after the last epoch, KID {result}`D-F3.kid:.2f` (the paper's Figure 3).", "name": "fig-five-epochs"}, "image": {"alt": "Five rows of ten generated images after the last epoch, from the same codes."}} tags=["hide-input"]
 plots.sample_grid(run.snapshots[last][:50], columns=10)
 
 # %% [markdown]
@@ -157,7 +157,7 @@ curve = {
     for epoch, drawn in sorted(run.snapshots.items())
 }
 
-# %% mystnb={"figure": {"caption": "KID of the samples to unseen images after each epoch, with standard errors; the floor is the same distance for real training images.", "name": "fig-learning"}, "image": {"alt": "KID against epochs, falling from the untrained generator towards a horizontal line that marks real images.", "classes": "dark-light"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "From noise towards images never trained on: KID goes from {result}`D-F2.kid_untrained:.2f` to {result}`D-F3.kid:.2f`, with standard errors; the floor is the same distance for real training images.", "name": "fig-learning"}, "image": {"alt": "KID against epochs, falling from the untrained generator towards a horizontal line that marks real images.", "classes": "dark-light"}} tags=["hide-input"]
 plots.learning_curve(
     list(curve),
     {"samples": [value.mean for value in curve.values()]},
@@ -170,12 +170,30 @@ plots.learning_curve(
 # %% tags=["remove-input", "remove-output"]
 sets = [real, held_out]
 record("D-F2", "images", len(real), data=sets)
-record("D-F2", "kid_untrained", curve[0].mean, spread=curve[0].error, seed=seed, data=sets)
-record("D-F2", "kid", curve[first].mean, spread=curve[first].error, seed=seed, data=sets)
-record("D-F3", "kid", curve[last].mean, spread=curve[last].error, seed=seed, data=sets)
+record(
+    "D-F2",
+    "kid_untrained",
+    curve[0].mean,
+    spread=curve[0].error,
+    seed=seed,
+    data=sets,
+)
+record(
+    "D-F2",
+    "kid",
+    curve[first].mean,
+    spread=curve[first].error,
+    seed=seed,
+    data=sets,
+)
+record(
+    "D-F3", "kid", curve[last].mean, spread=curve[last].error, seed=seed, data=sets
+)
 record("D-F3", "kid_floor", floor.mean, spread=floor.error, seed=seed, data=sets)
 record("D-F3", "epochs", run.updates * batch / len(real), data=sets)
 record("D-F3", "updates", run.updates, data=sets)
+record("D-F3", "d_loss", np.mean([row["d_loss"] for row in run.history[-20:]]))
+record("D-F3", "g_loss", np.mean([row["g_loss"] for row in run.history[-20:]]))
 record("D-F3", "images_per_second", run.images_seen / run.seconds, data=sets)
 record("D-F3", "seconds", run.seconds, unit="s", data=sets)
 
@@ -198,7 +216,7 @@ found = {
 }
 distances = {name: distance for name, (_, distance) in found.items()}
 
-# %% mystnb={"figure": {"caption": "Samples and, beside each, the training image nearest to it in pixels.", "name": "fig-neighbours"}, "image": {"alt": "Pairs of a generated image and the training image nearest to it."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Eight samples and, below each, the training image nearest to it in pixels, with the distance: a copy would stand above its original.", "name": "fig-neighbours"}, "image": {"alt": "Pairs of a generated image and the training image nearest to it."}} tags=["hide-input"]
 shown = 8
 plots.neighbour_panel(
     drawn[:shown],
@@ -206,7 +224,7 @@ plots.neighbour_panel(
     distances["samples"][:shown, None],
 )
 
-# %% mystnb={"figure": {"caption": "Distance to the nearest training image, for samples and for real images that were not trained on. A model that copies would push the samples to the left.", "name": "fig-distances"}, "image": {"alt": "Two histograms of distances to the nearest training image, one for samples and one for unseen real images.", "classes": "dark-light"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "A model that copies would push its samples to the left of unseen images: {result}`D-X11.closer_share:.1%` of them lie left of the unseen images' median distance.", "name": "fig-distances"}, "image": {"alt": "Two histograms of distances to the nearest training image, one for samples and one for unseen real images.", "classes": "dark-light"}} tags=["hide-input"]
 plots.distance_histogram(distances)
 
 # %% tags=["remove-input", "remove-output"]
@@ -220,7 +238,9 @@ record(
     data=sets,
     unit="fraction",
 )
-record("D-X11", "median_distance_samples", np.median(distances["samples"]), data=sets)
+record(
+    "D-X11", "median_distance_samples", np.median(distances["samples"]), data=sets
+)
 record("D-X11", "median_distance_unseen", middle, data=sets)
 
 # %% [markdown]
@@ -246,10 +266,10 @@ record("D-X11", "median_distance_unseen", middle, data=sets)
 # :profiles: current cpu h200
 # D-F2.images | Training images | ,d
 # D-F3.epochs | Epochs | .0f
-# D-F2.kid_untrained | KID, untrained | .3f
-# D-F2.kid | KID, one epoch | .3f
-# D-F3.kid | KID, last epoch | .3f
-# D-F3.kid_floor | KID, real images | .3f
+# D-F2.kid_untrained | KID, untrained | .2f
+# D-F2.kid | KID, one epoch | .2f
+# D-F3.kid | KID, last epoch | .2f
+# D-F3.kid_floor | KID, real images | .2f
 # D-X11.closer_share | Samples nearer to a training image than the median unseen image | .1%
 # D-F3.images_per_second | Images a second | .0f
 # ```

@@ -41,16 +41,22 @@
 # %% tags=["parameters"]
 seed: int = 0
 data: str = "reviews"  # corpora to pre-train on, joined by "+": reviews, amazon, imdb-unsup, books
-evaluation: str = "reviews"  # labelled texts with train, valid and test parts: reviews, sst2
+evaluation: str = (
+    "reviews"  # labelled texts with train, valid and test parts: reviews, sst2
+)
 evaluation_texts: int = 2000  # of each of its parts; 0 for all there are
-second_evaluation: str = ""  # another labelled set with train and test parts, such as imdb
+second_evaluation: str = (
+    ""  # another labelled set with train and test parts, such as imdb
+)
 second_texts: int = 2000  # of each of its parts; 0 for all there are
 cell: str = "mlstm"  # or lstm
 hidden: int = 128  # the paper: 4096
 embed: int = 64
 batch: int = 32  # streams read side by side; the paper: 128
 window: int = 128  # bytes between updates; the paper: 256
-total_bytes: int = 10_000_000  # to train on, over as many epochs as it takes; the paper: 38e9
+total_bytes: int = (
+    10_000_000  # to train on, over as many epochs as it takes; the paper: 38e9
+)
 corpus_bytes: int = 10_000_000  # to draw them from, of each corpus
 shard_bytes: int = 500_000  # the state starts afresh with each shard
 lr: float = 1e-2  # falls linearly to zero; the paper: 5e-4
@@ -103,10 +109,17 @@ plots.use_style()
 # %%
 names = data.split("+")
 corpus = join_corpora(
-    [load_corpus(name, "train", max_bytes=corpus_bytes, seed=seed) for name in names], shard_bytes
+    [
+        load_corpus(name, "train", max_bytes=corpus_bytes, seed=seed)
+        for name in names
+    ],
+    shard_bytes,
 )
 unseen = join_corpora(
-    [load_corpus(name, "valid", max_bytes=corpus_bytes // 20, seed=seed) for name in names],
+    [
+        load_corpus(name, "valid", max_bytes=corpus_bytes // 20, seed=seed)
+        for name in names
+    ],
     shard_bytes,
 )
 config = LanguageModelConfig(
@@ -135,7 +148,14 @@ frequency = sum(np.bincount(shard, minlength=256) for shard in unseen.shards)
 share = frequency[frequency > 0] / frequency.sum()
 unigram_bits = -(share * np.log2(share)).sum()
 corpora = [corpus, unseen]
-record("S-E1", "bits_per_byte", run.valid_bits_per_byte, seed=seed, data=corpora, unit="bits/byte")
+record(
+    "S-E1",
+    "bits_per_byte",
+    run.valid_bits_per_byte,
+    seed=seed,
+    data=corpora,
+    unit="bits/byte",
+)
 record("S-E1", "unigram_bits", unigram_bits, data=unseen, unit="bits/byte")
 record("S-E1", "bytes_seen", run.bytes_seen, data=corpus, unit="bytes")
 record("S-E1", "corpus_bytes", corpus.bytes, data=corpus, unit="bytes")
@@ -145,7 +165,7 @@ record("S-E1", "updates", config.updates)
 record("S-E1", "hidden", hidden)
 record("S-E1", "parameters", sum(p.numel() for p in model.parameters()))
 
-# %% mystnb={"figure": {"caption": "The price of a byte while the model learns, on the text it reads and on unseen text. The paper's model ends at 1.12 bits on other text, after 38 billion bytes.", "name": "fig-bits"}, "image": {"alt": "Bits per byte against bytes read: a curve for training text and points for unseen text, both falling steeply at first and then slowly.", "classes": "dark-light"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Most of the price of a byte is saved early: unseen text ends at {result}`S-E1.bits_per_byte:.2f` bits a byte. The paper's model ends at 1.12 bits on other text, after 38 billion bytes.", "name": "fig-bits"}, "image": {"alt": "Bits per byte against bytes read: a curve for training text and points for unseen text, both falling steeply at first and then slowly.", "classes": "dark-light"}} tags=["hide-input"]
 plots.loss_curve(
     {
         "text it reads": (
@@ -154,7 +174,11 @@ plots.loss_curve(
         ),
         "unseen text": (
             [row["bytes"] for row in run.history if "valid_bits_per_byte" in row],
-            [row["valid_bits_per_byte"] for row in run.history if "valid_bits_per_byte" in row],
+            [
+                row["valid_bits_per_byte"]
+                for row in run.history
+                if "valid_bits_per_byte" in row
+            ],
         ),
     },
     xlabel="bytes read",
@@ -197,16 +221,30 @@ train, valid, test = (
 )
 labelled = [train, valid, test]
 features = [transform(model, texts.texts) for texts in labelled]
-probe = fit_l1_logistic(features[0], train.labels, features[1], valid.labels, seed=seed)
+probe = fit_l1_logistic(
+    features[0], train.labels, features[1], valid.labels, seed=seed
+)
 
-untrained = ByteLanguageModel(cell=cell, hidden=hidden, embed=embed, seed=seed).to(run.device)
+untrained = ByteLanguageModel(cell=cell, hidden=hidden, embed=embed, seed=seed).to(
+    run.device
+)
 untrained_features = [transform(untrained, texts.texts) for texts in labelled]
 untrained_probe = fit_l1_logistic(
-    untrained_features[0], train.labels, untrained_features[1], valid.labels, seed=seed
+    untrained_features[0],
+    train.labels,
+    untrained_features[1],
+    valid.labels,
+    seed=seed,
 )
 words, byte_runs = (
     fit_bag_of_words(
-        train.texts, train.labels, valid.texts, valid.labels, of=of, longest=longest, seed=seed
+        train.texts,
+        train.labels,
+        valid.texts,
+        valid.labels,
+        of=of,
+        longest=longest,
+        seed=seed,
     )
     for of, longest in (("words", 1), ("bytes", 4))
 )
@@ -225,7 +263,9 @@ def record_accuracy(item, metric, correct, *data):
     """Record a share of right answers, with its 95 % interval."""
     accuracy, n = float(np.mean(correct)), len(correct)
     interval = accuracy_interval(accuracy, n)
-    record(item, metric, accuracy, n=n, ci=interval, seed=seed, data=data or labelled)
+    record(
+        item, metric, accuracy, n=n, ci=interval, seed=seed, data=data or labelled
+    )
 
 
 for metric, labels in predicted.items():
@@ -260,7 +300,7 @@ alone = fit_threshold(features[0][:, unit], train.labels)
 searched, searched_threshold = best_unit(features[0], train.labels)
 untrained_unit, untrained_threshold = best_unit(untrained_features[0], train.labels)
 
-# %% mystnb={"figure": {"caption": "Weight of each unit in the L1 probe. One spike would be a sentiment unit as in the paper; many of like height are a sentiment spread over units.", "name": "fig-weights"}, "image": {"alt": "One vertical line for each unit, as high as its weight in the probe; the largest is marked with its number.", "classes": "dark-light"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Weight of each unit in the L1 probe: unit {result}`S-E4.unit` has {result}`S-E4.dominance:.1f` times the weight of the next. One spike alone would be a sentiment unit as in the paper; many of like height are a sentiment spread over units.", "name": "fig-weights"}, "image": {"alt": "One vertical line for each unit, as high as its weight in the probe; the largest is marked with its number.", "classes": "dark-light"}} tags=["hide-input"]
 plots.weight_spikes(probe.weights)
 
 # %% tags=["remove-input", "remove-output"]
@@ -279,7 +319,8 @@ record_accuracy(
 record_accuracy(
     "S-E4",
     "untrained_unit_accuracy",
-    untrained_threshold.predict(untrained_features[2][:, untrained_unit]) == test.labels,
+    untrained_threshold.predict(untrained_features[2][:, untrained_unit])
+    == test.labels,
 )
 
 # %% [markdown]
@@ -292,7 +333,7 @@ record_accuracy(
 # to unit {result}`S-E4.searched_unit`. Its counterpart in the untrained network is the bar to
 # clear: among {result}`S-E1.hidden` units of chance *some* unit does better than a coin.
 
-# %% mystnb={"figure": {"caption": "Final value of the unit on test texts, by label, with the threshold fitted on training texts. In the paper the two labels form two hills.", "name": "fig-histogram"}, "image": {"alt": "Two overlaid histograms of the unit's value, one for positive and one for negative texts, and a vertical line at the threshold.", "classes": "dark-light"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Alone the unit labels {result}`S-E4.unit_accuracy:.1%` of the test texts right: its final value by label, with the threshold fitted on training texts. In the paper the two labels form two hills.", "name": "fig-histogram"}, "image": {"alt": "Two overlaid histograms of the unit's value, one for positive and one for negative texts, and a vertical line at the threshold.", "classes": "dark-light"}} tags=["hide-input"]
 plots.unit_histogram(
     features[2][:, unit],
     test.labels,
@@ -304,8 +345,16 @@ plots.unit_histogram(
 # %% tags=["remove-input", "remove-output"]
 positive, negative = (features[2][test.labels == label, unit] for label in (1, 0))
 spread = np.sqrt((positive.var() + negative.var()) / 2)
-record("S-F3", "separation", abs(positive.mean() - negative.mean()) / spread, data=test)
-record("S-F3", "unit_accuracy", float(np.mean(unit_labels == test.labels)), n=len(test), data=test)
+record(
+    "S-F3", "separation", abs(positive.mean() - negative.mean()) / spread, data=test
+)
+record(
+    "S-F3",
+    "unit_accuracy",
+    float(np.mean(unit_labels == test.labels)),
+    n=len(test),
+    data=test,
+)
 
 # %% [markdown]
 # ```{result-table} One unit as a classifier (S-E4, S-F3).
@@ -332,7 +381,9 @@ movement = {n: float(np.ptp(values)) for n, (_, values) in traces.items()}
 chosen = [
     n
     for label in (1, 0)
-    for n in sorted((n for n in candidates if test.labels[n] == label), key=movement.get)[-3:]
+    for n in sorted(
+        (n for n in candidates if test.labels[n] == label), key=movement.get
+    )[-3:]
 ]
 plots.heat_map(
     [traces[n][0] for n in chosen],
@@ -342,7 +393,9 @@ plots.heat_map(
 
 # %% tags=["remove-input", "remove-output"]
 record("S-F4", "texts", len(chosen), data=test)
-record("S-F4", "median_movement", float(np.median(list(movement.values()))), data=test)
+record(
+    "S-F4", "median_movement", float(np.median(list(movement.values()))), data=test
+)
 
 # %% [markdown]
 # ## Where it is right
@@ -412,7 +465,11 @@ if second_evaluation:
         seen[fitting], labels[fitting], seen[choosing], labels[choosing], seed=seed
     )
     second_words = fit_bag_of_words(
-        texts[fitting], labels[fitting], texts[choosing], labels[choosing], seed=seed
+        texts[fitting],
+        labels[fitting],
+        texts[choosing],
+        labels[choosing],
+        seed=seed,
     )
     second_alone = fit_threshold(seen[:, unit], labels)
     for metric, answer in {
@@ -420,7 +477,9 @@ if second_evaluation:
         "unit_accuracy": second_alone.predict(held_out[:, unit]),
         "bag_of_words": second_words.predict(second_test.texts),
     }.items():
-        record_accuracy("S-T2", metric, answer == second_test.labels, *second_labelled)
+        record_accuracy(
+            "S-T2", metric, answer == second_test.labels, *second_labelled
+        )
     record("S-T2", "train_texts", len(second_train), data=second_train)
 
 # %% [markdown]

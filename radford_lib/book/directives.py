@@ -89,10 +89,13 @@ class ResultTable(SphinxDirective):
         """A numbered table: label, paper, one column a profile."""
         store, papers = store_of(self.env), load_papers()
         profiles = self.options.get("profiles", "current").split()
-        shown = list(dict.fromkeys(store.built if p == "current" else p for p in profiles))
+        asked = list(dict.fromkeys(store.built if p == "current" else p for p in profiles))
         rows = [[part.strip() for part in line.split("|")] for line in self.content if line.strip()]
         if any(len(row) not in (2, 3) for row in rows):
             raise self.error("a row of result-table is: key | label | format")
+        # a profile without a single result is said in the caption, not in a column of its own
+        shown = [p for p in asked if p == store.built or any(row[0] in store.of(p) for row in rows)]
+        absent = [p for p in asked if p not in shown]
         header = ["", "paper", *(heading(store, profile, rows) for profile in shown)]
         body: list[list[nodes.Node | str]] = []
         for key, label, *form in rows:
@@ -102,6 +105,8 @@ class ResultTable(SphinxDirective):
                 cells.append(result_cell(store.of(profile).get(key), form[0] if form else ""))
             body.append(cells)
         caption, messages = self.state.inline_text(self.arguments[0], self.lineno)
+        if absent:
+            caption.append(nodes.Text(f" No run recorded yet: {', '.join(absent)}."))
         table = make_table(header, body, caption, classes=["radford-table"])
         self.set_source_info(table)
         self.add_name(table)

@@ -12,7 +12,6 @@ through its discriminator one after the other (lib/ops.py; eps 1e-8, no running 
 """
 
 import importlib.util
-import os
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from radford_lib.errors import UsageError
+from radford_lib.kernels import triton_interpreter
 
 BACKENDS = ("auto", "reference", "cpu", "triton")
 ACTIVATIONS = ("identity", "relu", "leaky_relu")
@@ -161,8 +161,7 @@ def _hindrance(kind: str, dtype: torch.dtype, backend: str) -> str | None:
         return None
     if importlib.util.find_spec("triton") is None:
         return "needs the package triton: pip install triton (Linux)"
-    is_interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-    if dtype not in TRITON_DTYPES or (kind != "cuda" and not is_interpreted):
+    if dtype not in TRITON_DTYPES or (kind != "cuda" and not triton_interpreter.interpreting()):
         return f"needs float32 or bfloat16 tensors on a GPU, not {_name(dtype)} on {kind!r}"
     return None
 

@@ -22,6 +22,11 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from radford_lib.kernels import triton_interpreter
+
+if triton_interpreter.interpreting():
+    triton_interpreter.mend()
+
 BLOCK_CHANNELS = 32  # of bfloat16 are 64 bytes, two sectors of DRAM
 PROGRAMS = 2  # to a multiprocessor: one's arithmetic hides the other's loads
 MOST_SPLITS = 64  # what one program can combine in registers

@@ -30,7 +30,12 @@ def lstm(
     chosen, _ = choose_backend(h0.device, h0.dtype, backend)
     if chosen == "cpu":
         return sequence_cpu.run(F.embedding(bytes, table_zx), w_zh, h0, c0, lengths)
+    if chosen == "triton":
+        from radford_lib.kernels import sequence_triton  # imports triton
+
+        return sequence_triton.run(bytes, table_zx, w_zh, h0, c0, lengths)
     h, c, outputs = h0, c0, []
+    w_zh = w_zh.to(h.dtype)
     for t, x in enumerate(bytes):
         alive = None if lengths is None else t < lengths
         h, c = lstm_step(table_zx[x] + h @ w_zh, h, c, alive)

@@ -12,14 +12,16 @@ A byte has 256 values, so what it contributes is a row of a table, :math:`T^{mx}
 :math:`T^{zx} = E W^{x} + b`: the input products cost 256 rows an update, not one for each byte.
 """
 
+import importlib.util
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from radford_lib.errors import UsageError
-from radford_lib.kernels import sequence_cpu
+from radford_lib.kernels import sequence_cpu, triton_interpreter
 
-BACKENDS = ("auto", "reference", "cpu")
+BACKENDS = ("auto", "reference", "cpu", "triton")
 
 
 def mlstm(
@@ -38,9 +40,11 @@ def mlstm(
     bytes: (T, B) int64 in 0..255; table_mx: (256, H); table_zx: (256, 4H); w_mh: (H, H);
     w_zm: (H, 4H); h0, c0: (B, H), the state to start from. lengths: (B,) int64, if given:
     from step ``lengths[b]`` on, sequence b keeps its state.
+    Products are made in the type of h0, in which h comes back; other tensors may have a wider one,
+    c0 above all: bfloat16 products want a float32 cell state, and float32 weights and tables.
     Returns h (T, B, H), h_T (B, H) and c_T (B, H); differentiable in every float tensor.
-    ``backend`` is "reference" (any device and type; the definition), "cpu" or "auto".
-    Raises ``UsageError`` for shapes that do not fit and for an unknown backend.
+    ``backend`` is "reference" (any device and type; the definition), "cpu", "triton" or "auto".
+    Raises ``UsageError`` for shapes that do not fit and for a backend that is unknown or cannot.
     """
     hidden = w_zm.shape[0]
     check_sequence(bytes, table_zx, w_zm, h0, c0, lengths)
@@ -53,6 +57,10 @@ def mlstm(
     if chosen == "cpu":
         mx, zx = F.embedding(bytes, table_mx), F.embedding(bytes, table_zx)
         return sequence_cpu.run(zx, w_zm, h0, c0, lengths, mx, w_mh)
+    if chosen == "triton":
+        from radford_lib.kernels import sequence_triton  # imports triton
+
+        return sequence_triton.run(bytes, table_zx, w_zm, h0, c0, lengths, table_mx, w_mh)
     return _reference(bytes, table_mx, table_zx, w_mh, w_zm, h0, c0, lengths)
 
 
@@ -67,8 +75,9 @@ def _reference(
     lengths: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     h, c, outputs = h0, c0, []
+    w_mh, w_zm = w_mh.to(h.dtype), w_zm.to(h.dtype)
     for t, x in enumerate(bytes):
-        m = table_mx[x] * (h @ w_mh)
+        m = (table_mx[x] * (h @ w_mh)).to(h.dtype)
         h, c = lstm_step(table_zx[x] + m @ w_zm, h, c, None if lengths is None else t < lengths)
         outputs.append(h)
     return torch.stack(outputs), h, c
@@ -78,7 +87,7 @@ def lstm_step(z: Tensor, h: Tensor, c: Tensor, alive: Tensor | None) -> tuple[Te
     """One LSTM update from pre-activations z (B, 4H); rows not ``alive`` (B,) keep h and c."""
     i, f, o, u = z.chunk(4, dim=1)
     c_new = f.sigmoid() * c + i.sigmoid() * u.tanh()
-    h_new = o.sigmoid() * c_new.tanh()
+    h_new = (o.sigmoid() * c_new.tanh()).to(h.dtype)
     if alive is None:
         return h_new, c_new
     alive = alive[:, None]
@@ -94,11 +103,34 @@ def choose_backend(
     kind = torch.device(device).type
     if backend == "cpu" and kind != "cpu":
         raise UsageError(f"backend 'cpu' needs tensors on the CPU, these are on {kind!r}")
+    obstacle = _obstacle_to_triton(torch.device(device), dtype)
+    if backend == "triton" and obstacle:
+        raise UsageError(f"backend 'triton' {obstacle}")
     if backend != "auto":
         return backend, "it was asked for"
     if kind == "cpu" and dtype == torch.float32:
         return "cpu", "float32 tensors on the CPU"
-    return "reference", f"no faster backend for {str(dtype).removeprefix('torch.')} on {kind!r}"
+    name = str(dtype).removeprefix("torch.")
+    if kind == "cuda" and dtype == torch.bfloat16:
+        if obstacle is None:
+            return "triton", "bfloat16 tensors on CUDA"
+        return "reference", f"backend 'triton' {obstacle}"
+    return "reference", f"no faster backend for {name} on {kind!r}"
+
+
+def _obstacle_to_triton(device: torch.device, dtype: torch.dtype) -> str | None:
+    """What backend 'triton' lacks for such tensors, as the rest of a sentence; None if nothing."""
+    if dtype not in (torch.float32, torch.bfloat16):
+        return f"computes in float32 and bfloat16, not in {str(dtype).removeprefix('torch.')}"
+    if importlib.util.find_spec("triton") is None:
+        return "needs Triton, which is not installed (Linux: pip install triton==3.6.0)"
+    if triton_interpreter.interpreting():
+        return None
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return "needs a CUDA device, or TRITON_INTERPRET=1 to try its kernels slowly on the CPU"
+    if torch.cuda.get_device_capability(device) < (9, 0):
+        return "has its tiles cut for Hopper GPUs and later ones"
+    return None
 
 
 def explain_backend(

@@ -17,6 +17,7 @@ from radford_lib.errors import RadfordError, UsageError
 from radford_lib.files import atomic_path
 from radford_lib.kernels.lstm import lstm
 from radford_lib.kernels.mlstm import mlstm
+from radford_lib.kernels.weight_norm import column_normed
 
 CELLS = ("mlstm", "lstm")
 State = tuple[Tensor, Tensor]
@@ -91,15 +92,19 @@ class ByteLanguageModel(nn.Module):
     def _recurrent_names(self) -> tuple[str, ...]:
         return ("x", "h", "mx", "mh") if self.cell == "mlstm" else ("x", "h")
 
-    def initial_state(self, batch: int) -> State:
-        """h and c before the first byte: zeros (batch, H)."""
+    def initial_state(self, batch: int, dtype: torch.dtype | None = None) -> State:
+        """h and c before the first byte: zeros (batch, H).
+
+        ``dtype``, that of h, is the one the recurrence multiplies in: the weights' own unless
+        given. With ``torch.bfloat16`` a GPU is at its fastest, and c stays as exact as it was.
+        """
         zeros = self.w_h.new_zeros(batch, self.hidden)
-        return zeros, zeros
+        return zeros if dtype is None else zeros.to(dtype), zeros
 
     def forward(self, bytes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Predict: bytes (T, B) int64 -> logits (T, B, 256) for the byte after each, state."""
         h, state = self.hidden_states(bytes, state)
-        return h @ self.w_out + self.b_out, state
+        return h.to(self.w_out.dtype) @ self.w_out + self.b_out, state
 
     def hidden_states(
         self,
@@ -107,29 +112,37 @@ class ByteLanguageModel(nn.Module):
         state: State | None = None,
         lengths: Tensor | None = None,
         weights: RecurrentWeights | None = None,
+        backend: str = "auto",
     ) -> tuple[Tensor, State]:
         """Read: bytes (T, B) int64 -> h (T, B, H) and the final state (h, c), each (B, H).
 
         From step ``lengths[b]`` on, sequence b keeps its state. ``weights``, if given, spare
-        making them again for each of many windows.
+        making them again for each of many windows. The recurrence multiplies in the type of the
+        state's h (``initial_state``); ``backend`` as in :func:`radford_lib.kernels.mlstm.mlstm`.
         """
         h, c = self.initial_state(bytes.shape[1]) if state is None else state
         table_zx, w_z, table_mx, w_m = weights or self.recurrent_weights()
         if table_mx is None or w_m is None:
-            h, h_last, c_last = lstm(bytes, table_zx, w_z, h, c, lengths)
+            h, h_last, c_last = lstm(bytes, table_zx, w_z, h, c, lengths, backend)
         else:
-            h, h_last, c_last = mlstm(bytes, table_mx, table_zx, w_m, w_z, h, c, lengths)
+            h, h_last, c_last = mlstm(bytes, table_mx, table_zx, w_m, w_z, h, c, lengths, backend)
         return h, (h_last, c_last)
 
-    def recurrent_weights(self) -> RecurrentWeights:
-        """Apply weight norm and the embedding; once for each forward pass."""
+    def recurrent_weights(self, dtype: torch.dtype | None = None) -> RecurrentWeights:
+        """Apply weight norm and the embedding; once for each forward pass.
+
+        With ``dtype`` other than the weights' own, the matrices are in it and lie in memory as
+        backend "triton" reads them: for many windows whose state's h is of that type.
+        """
         table_zx = self.embedding @ self._normed("x") + self.bias  # (256, 4H)
         w_z = self._normed("h")
-        if self.cell == "lstm":
-            return RecurrentWeights(table_zx, w_z)
-        return RecurrentWeights(
-            table_zx, w_z, self.embedding @ self._normed("mx"), self._normed("mh")
-        )
+        table_mx = w_m = None
+        if self.cell == "mlstm":
+            table_mx, w_m = self.embedding @ self._normed("mx"), self._normed("mh")
+        if dtype not in (None, w_z.dtype):
+            w_z = w_z.to(dtype).t().contiguous().t()
+            w_m = None if w_m is None else w_m.to(dtype).t().contiguous().t()
+        return RecurrentWeights(table_zx, w_z, table_mx, w_m)
 
     def _normed(self, name: str) -> Tensor:
         w: Tensor = getattr(self, f"w_{name}")
@@ -170,14 +183,6 @@ class ByteLanguageModel(nn.Module):
         for i, array in arrays.items():
             with atomic_path(Path(folder) / f"{i}.npy") as temporary, temporary.open("wb") as file:
                 np.save(file, array, allow_pickle=False)
-
-
-def column_normed(w: Tensor, gain: Tensor) -> Tensor:
-    """Weight norm of w (rows, columns): each column scaled to the length ``gain`` (columns,).
-
-    Salimans & Kingma 2016; the floor under the square is the released code's ``l2_normalize``.
-    """
-    return w * (gain * w.square().sum(dim=0).clamp_min(1e-12).rsqrt())
 
 
 def _read_official(folder: Path) -> dict[int, np.ndarray]:

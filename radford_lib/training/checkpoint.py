@@ -28,6 +28,7 @@ FILE_NAME = "checkpoint.safetensors"
 _LIBRARY = Path(radford_lib.__file__).parent
 # A change in any of these may change what a run computes, so it starts a new checkpoint.
 _SOURCES_THAT_DECIDE = ("kernels", "models", "training")
+_HOW_IT_COMPUTES = ("foreach", "fused", "capturable")  # options of an optimiser, not of a run
 
 
 def fingerprint(config: Any, data_sha256: str) -> str:
@@ -146,7 +147,10 @@ def restore_optimizer(
     """Undo ``flatten_optimizer``: the optimiser continues as the saved one would have.
 
     Each moment gets its parameter's memory format: a fused Adam walks through both by address.
+    How it computes is this optimiser's own, not the saved one's, which may have been on another
+    device; and its tensors, a learning rate say, get the saved values in place.
     """
+    groups = [dict(group) for group in optimizer.param_groups]
 
     def whole(values: Mapping[str, Any], path: str) -> dict[str, Any]:
         own = {n.removeprefix(path): t for n, t in tensors.items() if n.startswith(path)}
@@ -164,6 +168,12 @@ def restore_optimizer(
             ],
         }
     )
+    for group, own in zip(optimizer.param_groups, groups, strict=True):
+        group.update({name: own[name] for name in _HOW_IT_COMPUTES if name in own})
+        for name, value in own.items():
+            if isinstance(value, Tensor):
+                value.fill_(float(group[name]))
+                group[name] = value
     for parameter, values in optimizer.state.items():
         for name, value in values.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:

@@ -32,7 +32,7 @@ class Ranks:
 
     @property
     def group(self) -> Any:
-        """The process group of the run; None for one process."""
+        """The process group of the run, for what may also be done alone; None for one process."""
         return dist.group.WORLD if self.world > 1 else None
 
     def part(self, size: int) -> slice:
@@ -48,15 +48,17 @@ def setup(device: str | None = None) -> Ranks:
 
     ``device`` None is this process's own GPU where there is one, else the CPU.
     """
+    local = int(os.environ.get("LOCAL_RANK", "0"))
     world = int(os.environ.get("WORLD_SIZE", "1"))
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if world == 1:
         return Ranks(0, 1, device)
     if device == "cuda":
-        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-        torch.cuda.set_device(device)
+        device = f"cuda:{local}"
+        torch.cuda.set_device(local)
     if not dist.is_initialized():
-        dist.init_process_group("gloo" if device == "cpu" else "nccl")
+        # gloo beside nccl, for what is decided on the CPU
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device != "cpu" else "gloo")
         atexit.register(_leave)
     return Ranks(dist.get_rank(), dist.get_world_size(), device)
 
@@ -66,27 +68,63 @@ def _leave() -> None:
         dist.destroy_process_group()
 
 
-def average_gradients(parameters: Iterable[Tensor], ranks: Ranks) -> None:
+def process_count() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def average_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace each ``grad`` by its mean over all processes, in one message."""
-    if ranks.world == 1:
+    if not dist.is_initialized():
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    average(flat, ranks)
-    parts = flat.split([gradient.numel() for gradient in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
+    flat = average_in_place(torch.cat([g.flatten() for g in gradients]))
+    parts = flat.split([g.numel() for g in gradients])
+    torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(parts, gradients, strict=True)])
 
 
-def average(values: Tensor, ranks: Ranks) -> Tensor:
-    """``values``, each replaced by its mean over all processes."""
-    if ranks.world > 1:
-        dist.all_reduce(values, group=ranks.group)
-        values /= ranks.world
+def average_in_place(values: Tensor) -> Tensor:
+    """Replace each of ``values``, on the device, by its mean over all processes."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+        values /= dist.get_world_size()
     return values
 
 
-def wait_for_all(ranks: Ranks) -> None:
+def average(values: list[float]) -> list[float]:
+    """The mean of each number over all processes, the same on every one."""
+    if not dist.is_initialized() or not values:
+        return values
+    together = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(together)
+    mean: list[float] = (together / dist.get_world_size()).tolist()
+    return mean
+
+
+def main_decides(choice: bool) -> bool:
+    """What process 0 chose, on all of them."""
+    if not dist.is_initialized():
+        return choice
+    return bool(broadcast(torch.tensor([int(choice)])))
+
+
+def broadcast(tensor: Tensor) -> Tensor:
+    """Fill ``tensor`` with what process 0 has in it, and return it."""
+    if dist.is_initialized():
+        dist.broadcast(tensor, src=0)
+    return tensor
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Each process's rows (B, ...) under one another, in the order of the processes, on all."""
+    if not dist.is_initialized():
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)
+
+
+def wait_for_all() -> None:
     """Go on when every process has come this far."""
-    if ranks.world > 1:
-        dist.barrier(group=ranks.group)
+    if dist.is_initialized():
+        dist.barrier()

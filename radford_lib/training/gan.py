@@ -143,7 +143,7 @@ def train_gan(
     at = start(config, ranks)
     identity = gan_fingerprint(config, images)
     if checkpoint_dir is not None:
-        wait_for_all(ranks)  # one of them may still be writing what all continue from
+        wait_for_all()  # one of them may still be writing what all continue from
         _resume(checkpoint_dir, identity, at)
     folder = checkpoint_dir if ranks.is_main else None  # one process writes for all
     log = MetricsLog(folder, at.rows)

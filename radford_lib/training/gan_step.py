@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from radford_lib.models.batch_norm import set_groups, synchronised
 from radford_lib.models.dcgan import Shape, sample_z
-from radford_lib.training.distributed import Ranks, average, average_gradients
+from radford_lib.training.distributed import Ranks, average_gradients, average_in_place
 from radford_lib.training.gan_data import Batches, as_input
 
 # A GAN counts as collapsed when D is certain and all samples look alike, this many updates long
@@ -162,13 +162,13 @@ def update_nets(
     if trains_d:
         loss = discriminator_gradients(at.discriminator, at.adam_d, real, fake, y, bf16=at.bf16)
         at.d_loss.copy_(loss)
-        average_gradients(at.discriminator.parameters(), at.ranks)
+        average_gradients(at.discriminator.parameters())
         if schedule != "simultaneous":
             at.adam_d.step()
     if trains_g:
         loss = generator_gradients(at.discriminator, at.adam_g, fake, y, bf16=at.bf16)
         at.g_loss.copy_(loss)
-        average_gradients(at.generator.parameters(), at.ranks)
+        average_gradients(at.generator.parameters())
         at.adam_g.step()
     if schedule == "simultaneous":
         at.adam_d.step()
@@ -229,7 +229,7 @@ def watch(at: Nets, fake: Tensor) -> None:
     """Measure the samples, and count updates in which D is certain and all samples look alike."""
     at.distance.copy_(mean_pair_distance(fake))
     if at.ranks.world > 1:  # all must come to the same conclusion
-        shared = average(torch.stack([at.d_loss, at.g_loss, at.distance]), at.ranks)
+        shared = average_in_place(torch.stack([at.d_loss, at.g_loss, at.distance]))
         for gauge, value in zip((at.d_loss, at.g_loss, at.distance), shared, strict=True):
             gauge.copy_(value)
     is_suspicious = (at.d_loss < COLLAPSED_LOSS) & (at.distance < COLLAPSED_DISTANCE)

@@ -7,7 +7,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,20 @@ from radford_lib.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from radford_lib.training.distributed import (
+    Ranks,
+    average,
+    average_gradients,
+    gather_rows,
+    main_decides,
+    setup,
+)
+from radford_lib.training.graphed import GraphedUpdates
 from radford_lib.training.metrics import MetricsLog
 
 LOG_POINTS = 200
 VALIDATION_POINTS = 10
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,8 @@ class LanguageModelConfig:
     ``total_bytes`` are read in updates of ``batch`` streams times ``window`` bytes, over as many
     epochs as that takes. ``lr`` falls linearly to zero over the run (Adam, no weight decay).
     ``clip``, if not 0, bounds the norm of the gradient. ``validation_bytes`` are scored
-    ten times a run, where a validation corpus is given.
+    ten times a run, where a validation corpus is given. ``precision`` is that of products and
+    activations: ``bf16``, ``fp32`` or ``auto``, which is bf16 on a GPU; weights are always float32.
     """
 
     cell: str = "mlstm"
@@ -54,6 +65,7 @@ class LanguageModelConfig:
     clip: float = 1.0
     validation_bytes: int = 200_000
     seed: int = 0
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         sizes = ("hidden", "embed", "batch", "window", "total_bytes", "validation_bytes")
@@ -67,10 +79,19 @@ class LanguageModelConfig:
             )
         if not self.lr > 0 or self.clip < 0:
             raise UsageError("lr must be positive and clip 0 (off) or positive")
+        if self.precision not in PRECISIONS:
+            raise UsageError(
+                f"unknown precision {self.precision!r}: choose from {', '.join(PRECISIONS)}"
+            )
 
     @property
     def updates(self) -> int:
         return self.total_bytes // (self.batch * self.window)
+
+    def dtype(self, device: str) -> torch.dtype:
+        """The type of products and activations on ``device``."""
+        low = self.precision == "bf16" or (self.precision == "auto" and device.startswith("cuda"))
+        return torch.bfloat16 if low else torch.float32
 
 
 @dataclass(frozen=True)
@@ -106,23 +127,27 @@ def train_language_model(
     As in the paper (section 3): each shard is read in ``batch`` parallel streams, the state starts
     at zero with each shard and is carried from window to window, gradients are not. On CPU a
     continued run equals an unbroken one to the bit; a kill loses at most ``checkpoint_seconds``.
+    ``device`` None is a GPU where there is one. Under ``torchrun`` each process reads its part of
+    the streams, gradients are averaged, and the first process alone writes and shows progress.
     Raises ``RadfordError`` when the loss is no longer finite, when the corpus has too few bytes
     for one update, and when the checkpoint is damaged or belongs to another run.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    ranks = setup(device)
+    own = ranks.part(config.batch)  # the streams that this process reads
     identity = language_model_fingerprint(config, corpus, validation)
     model = ByteLanguageModel(
         config.cell, config.hidden, config.embed, config.weight_norm, config.seed
-    ).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
-    at = _Position(state=model.initial_state(config.batch))
-    if checkpoint_dir is not None:
-        _resume(checkpoint_dir, identity, model, optimizer, at)
-
-    log = MetricsLog(checkpoint_dir, at.rows)
+    ).to(ranks.device)
     log_every = max(1, config.updates // LOG_POINTS)
     validate_every = log_every * max(1, LOG_POINTS // VALIDATION_POINTS)
     per_update = config.batch * config.window
+    dtype = config.dtype(ranks.device)
+    updates = _updates(config, model, ranks, capacity=log_every)
+    at = _Position()
+    if checkpoint_dir is not None:
+        _resume(checkpoint_dir, identity, model, updates, own, at)
+
+    log = MetricsLog(checkpoint_dir if ranks.is_main else None, at.rows)
     windows = shard_windows(corpus, config.batch, config.window, config.seed, skip=at.update)
     recent = deque(at.recent, maxlen=log_every)
     last_saved = time.perf_counter()
@@ -134,33 +159,38 @@ def train_language_model(
         desc=f"{config.cell} {config.hidden}",
         unit="B",
         unit_scale=True,
-        disable=not progress,
+        disable=not (progress and ranks.is_main),
     )
     with bar:
         while at.update < config.updates:
             inputs, targets, starts_shard = next(windows)
             if starts_shard:
-                at.state = model.initial_state(config.batch)
+                updates.start_shard()
             lr = config.lr * (1 - at.update / config.updates)
-            loss, norm, at.state = update_once(
-                model, optimizer, inputs.to(device), targets.to(device), at.state, lr, config.clip
-            )
+            updates.update(inputs[:, own], targets[:, own], lr)
             at.update += 1
-            if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise RadfordError(
-                    f"training diverged at update {at.update} (loss {loss:g}, gradient norm "
-                    f"{norm:g}): lower lr ({config.lr:g}) or clip ({config.clip:g})"
-                )
-            recent.append(loss / math.log(2))
             bar.update(per_update)
 
             last = at.update == config.updates
+            logs = last or at.update % log_every == 0
+            validates = validation is not None and (last or at.update % validate_every == 0)
+            saves = checkpoint_dir is not None and main_decides(
+                last or time.perf_counter() - last_saved >= checkpoint_seconds
+            )
+            if logs or saves or isinstance(updates, PlainUpdates):
+                losses, norm = updates.read()
+                losses = average(losses)
+                _check_finite(config, at.update, losses, norm)
+                recent += [loss / math.log(2) for loss in losses]
+
             measured: dict[str, float] = {}
-            if validation is not None and (at.update % validate_every == 0 or last):
-                at.valid_bits = bits_per_byte(model, validation, max_bytes=config.validation_bytes)
+            if validation is not None and validates:
+                at.valid_bits = bits_per_byte(
+                    model, validation, max_bytes=config.validation_bytes, dtype=dtype
+                )
                 measured["valid_bits_per_byte"] = at.valid_bits
             at.seconds = time.perf_counter() - started
-            if at.update % log_every == 0 or last:
+            if logs:
                 log.append(
                     update=at.update,
                     bytes=at.update * per_update,
@@ -171,11 +201,9 @@ def train_language_model(
                     **measured,
                 )
                 bar.set_postfix_str(f"{log.rows[-1]['bits_per_byte']:.2f} bits/byte")
-            if checkpoint_dir is not None and (
-                last or time.perf_counter() - last_saved >= checkpoint_seconds
-            ):
+            if checkpoint_dir is not None and saves:
                 at.rows, at.recent = log.rows, list(recent)
-                _save(checkpoint_dir, identity, model, optimizer, at)
+                _save(checkpoint_dir, identity, model, updates, ranks, at)
                 last_saved = time.perf_counter()
 
     return LanguageModelRun(
@@ -185,63 +213,31 @@ def train_language_model(
         seconds=at.seconds,
         bytes_seen=at.update * per_update,
         valid_bits_per_byte=at.valid_bits,
-        device=device,
+        device=ranks.device,
     )
 
 
-@dataclass
-class _Position:
-    """How far a run has come, beside weights and optimiser."""
+class PlainUpdates:
+    """One update after another in plain PyTorch, each loss read at once: what runs on a CPU."""
 
-    state: State
-    update: int = 0
-    seconds: float = 0.0
-    valid_bits: float | None = None
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    recent: list[float] = field(default_factory=list)  # bits per byte of the last updates
+    def __init__(self, model: ByteLanguageModel, batch: int, clip: float) -> None:
+        self.model, self.clip = model, clip
+        self.optimizer = torch.optim.Adam(model.parameters(), fused=True)
+        self.state = model.initial_state(batch)
+        self._losses, self._norm = list[float](), 0.0
 
+    def start_shard(self) -> None:
+        self.state = self.model.initial_state(len(self.state[0]))
 
-def _save(
-    folder: str | Path,
-    identity: str,
-    model: ByteLanguageModel,
-    optimizer: torch.optim.Optimizer,
-    at: _Position,
-) -> None:
-    tensors, optimizer_state = flatten_optimizer(optimizer)
-    tensors |= {f"model.{name}": t for name, t in model.state_dict().items()}
-    tensors |= {"state.h": at.state[0], "state.c": at.state[1]}
-    values = {f.name: getattr(at, f.name) for f in fields(at) if f.name != "state"}
-    save_checkpoint(
-        folder,
-        tensors,
-        {"fingerprint": identity, "optimizer": optimizer_state, "position": values},
-    )
-
-
-def _resume(
-    folder: str | Path,
-    identity: str,
-    model: ByteLanguageModel,
-    optimizer: torch.optim.Optimizer,
-    at: _Position,
-) -> None:
-    """Bring all four to where the checkpoint in ``folder`` is, if there is one."""
-    saved = load_checkpoint(folder)
-    if saved is None:
-        return
-    tensors, values = saved
-    if values.get("fingerprint") != identity:
-        raise RadfordError(
-            f"{folder} holds another run (other configuration, data or code): "
-            "choose another folder or delete it"
+    def update(self, inputs: Tensor, targets: Tensor, lr: float) -> None:
+        loss, self._norm, self.state = update_once(
+            self.model, self.optimizer, inputs, targets, self.state, lr, self.clip
         )
-    model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
-    restore_optimizer(optimizer, tensors, values["optimizer"])
-    device = model.embedding.device
-    at.state = (tensors["state.h"].to(device), tensors["state.c"].to(device))
-    for name, value in values["position"].items():
-        setattr(at, name, value)
+        self._losses.append(loss)
+
+    def read(self) -> tuple[list[float], float]:
+        losses, self._losses = self._losses, []
+        return losses, self._norm
 
 
 def update_once(
@@ -263,9 +259,103 @@ def update_once(
     loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    average_gradients(model.parameters())
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip or math.inf)
     optimizer.step()
     return loss.item(), norm.item(), (h.detach(), c.detach())
+
+
+def _updates(
+    config: LanguageModelConfig, model: ByteLanguageModel, ranks: Ranks, capacity: int
+) -> PlainUpdates | GraphedUpdates:
+    """What runs the updates of this process's streams; ``capacity``: losses between two reads."""
+    batch = config.batch // ranks.world
+    dtype = config.dtype(ranks.device)
+    if ranks.device == "cpu" and dtype == torch.float32:
+        return PlainUpdates(model, batch, config.clip)
+    return GraphedUpdates(
+        model,
+        batch=batch,
+        window=config.window,
+        clip=config.clip,
+        dtype=dtype,
+        capacity=capacity,
+        graph=ranks.device != "cpu",
+    )
+
+
+def _check_finite(
+    config: LanguageModelConfig, update: int, losses: list[float], norm: float
+) -> None:
+    """Raise ``RadfordError`` where training has diverged; ``losses`` end with ``update``'s."""
+    first = update - len(losses) + 1
+    found = [(n, loss) for n, loss in enumerate(losses, first) if not math.isfinite(loss)]
+    if not found and math.isfinite(norm):
+        return
+    number, loss = found[0] if found else (update, losses[-1])
+    raise RadfordError(
+        f"training diverged at update {number} (loss {loss:g}, gradient norm {norm:g}): "
+        f"lower lr ({config.lr:g}) or clip ({config.clip:g})"
+    )
+
+
+@dataclass
+class _Position:
+    """How far a run has come, beside weights, optimiser and carried state."""
+
+    update: int = 0
+    seconds: float = 0.0
+    valid_bits: float | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    recent: list[float] = field(default_factory=list)  # bits per byte of the last updates
+
+
+def _save(
+    folder: str | Path,
+    identity: str,
+    model: ByteLanguageModel,
+    updates: PlainUpdates | GraphedUpdates,
+    ranks: Ranks,
+    at: _Position,
+) -> None:
+    """Write the checkpoint, from process 0; the state is that of all streams together."""
+    h, c = (gather_rows(s.detach().cpu()) for s in updates.state)
+    if not ranks.is_main:
+        return
+    tensors, optimizer_state = flatten_optimizer(updates.optimizer)
+    tensors |= {f"model.{name}": t for name, t in model.state_dict().items()}
+    tensors |= {"state.h": h, "state.c": c}
+    save_checkpoint(
+        folder,
+        tensors,
+        {"fingerprint": identity, "optimizer": optimizer_state, "position": asdict(at)},
+    )
+
+
+def _resume(
+    folder: str | Path,
+    identity: str,
+    model: ByteLanguageModel,
+    updates: PlainUpdates | GraphedUpdates,
+    own: slice,
+    at: _Position,
+) -> None:
+    """Bring all of them to where the checkpoint in ``folder`` is, if there is one."""
+    saved = load_checkpoint(folder)
+    if saved is None:
+        return
+    tensors, values = saved
+    if values.get("fingerprint") != identity:
+        raise RadfordError(
+            f"{folder} holds another run (other configuration, data or code): "
+            "choose another folder or delete it"
+        )
+    model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
+    restore_optimizer(updates.optimizer, tensors, values["optimizer"])
+    h, c = updates.state
+    updates.state = (tensors["state.h"][own].to(h), tensors["state.c"][own].to(c))
+    for name, value in values["position"].items():
+        setattr(at, name, value)
 
 
 def shard_windows(
@@ -306,29 +396,31 @@ def bits_per_byte(
     max_bytes: int | None = None,
     batch: int = 32,
     window: int = 256,
+    dtype: torch.dtype | None = None,
 ) -> float:
     """Mean negative log2 likelihood of a byte of ``corpus`` given those before it.
 
     Each shard is read in ``batch`` streams from zero state (fewer where it is short), and every
     byte but the first of each stream is scored. ``max_bytes`` keeps the beginning of each shard.
+    The recurrence multiplies in ``dtype``, the weights' own unless given.
     """
     device = model.embedding.device
     share = None if max_bytes is None else max(2, max_bytes // len(corpus.shards))
     total, count = 0.0, 0
     with torch.inference_mode():
-        weights = model.recurrent_weights()
+        weights = model.recurrent_weights(dtype)
         for shard in corpus.shards:
             part = shard[:share]
             lanes = max(1, min(batch, len(part) // window))
             length = len(part) // lanes
             streams = np.ascontiguousarray(part[: length * lanes].reshape(lanes, length).T)
             bytes_ = torch.from_numpy(streams).long().to(device)
-            state = model.initial_state(lanes)
+            state = model.initial_state(lanes, dtype)
             for start in range(0, length - 1, window):
                 inputs = bytes_[start : min(start + window, length - 1)]
                 targets = bytes_[start + 1 : start + 1 + len(inputs)]
                 h, state = model.hidden_states(inputs, state, weights=weights)
-                logits = h @ model.w_out + model.b_out
+                logits = h.to(model.w_out.dtype) @ model.w_out + model.b_out
                 loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
                 total, count = total + loss.item(), count + targets.numel()
     if not count:

@@ -22,8 +22,8 @@ _TINY = np.float32(1e-6)
 class Canvas:
     """A batch of pictures being painted, or a window of them that paints through to the whole.
 
-    Shapes: ``pixels`` (B, 3, H, W) float32; ``x`` (1, 1, W) and ``y`` (1, H, 1) are pixel centres;
-    ``pixel`` is the width of one pixel.
+    Shapes: ``pixels`` (B, C, H, W) float32, C 3 unless told; ``x`` (1, 1, W) and ``y`` (1, H, 1)
+    are pixel centres; ``pixel`` is the width of one pixel.
     """
 
     pixels: Array
@@ -32,10 +32,10 @@ class Canvas:
     pixel: float
 
     @classmethod
-    def blank(cls, count: int, size: int) -> "Canvas":
+    def blank(cls, count: int, size: int, channels: int = 3) -> "Canvas":
         """``count`` black pictures of ``size`` x ``size`` pixels."""
         centres = ((np.arange(size) + 0.5) / size).astype(np.float32)
-        pixels = np.zeros((count, 3, size, size), np.float32)
+        pixels = np.zeros((count, channels, size, size), np.float32)
         return cls(pixels, centres[None, None, :], centres[None, :, None], 1.0 / size)
 
     def window(self, left: float, top: float, right: float, bottom: float) -> "Canvas":
@@ -94,6 +94,12 @@ def spread(colour: Array) -> Array:
     return colour if colour.ndim == 4 else np.atleast_2d(colour)[:, :, None, None]
 
 
+def palette(codes: str) -> Array:
+    """Colours (N, 3) float32 from hexadecimal codes with blanks between: "ffffff 102030"."""
+    levels = [list(bytes.fromhex(code)) for code in codes.split()]
+    return np.array(levels, np.float32) / np.float32(255)
+
+
 def mix(a: Array, b: Array, share: Level) -> Array:
     """``share`` of ``b`` in ``a``."""
     return a + (b - a) * share
@@ -102,6 +108,16 @@ def mix(a: Array, b: Array, share: Level) -> Array:
 def mix_field(a: Array, b: Array, share: Array) -> Array:
     """Two colours (B, 3) mixed in each pixel by ``share`` (B, H, W): (B, 3, H, W)."""
     return spread(a) + spread(b - a) * share[:, None]
+
+
+def span(at: Array, low: Level, high: Level, width: Level) -> Array:
+    """Share of a stretch ``width`` long about ``at`` that lies in ``low`` .. ``high``.
+
+    Of pixels and an upright edge this is their coverage, exactly, be the span ever so thin.
+    """
+    half = np.float32(0.5) * width
+    overlap = np.minimum(at + half, high) - np.maximum(at - half, low)
+    return np.clip(overlap / width, 0.0, 1.0)
 
 
 def smoothstep(low: Level, high: Level, value: Level) -> Array:
@@ -202,9 +218,9 @@ def heart(x: Array, y: Array, radius: Level) -> Array:
 
 
 def moon(x: Array, y: Array, radius: Level) -> Array:
-    """A crescent: a disc less a disc beside it."""
+    """A crescent about the origin: a disc less a disc beside it."""
     return np.maximum(
-        circle(x + 0.25 * radius, y, radius), -circle(x - 0.3 * radius, y, 0.82 * radius)
+        circle(x - 0.3 * radius, y, radius), -circle(x - 0.85 * radius, y, 0.82 * radius)
     )
 
 
@@ -217,23 +233,6 @@ def flower(x: Array, y: Array, radius: Level, petals: int) -> Array:
     """A blossom: a circle whose radius swells ``petals`` times around."""
     swell = 0.78 + 0.26 * np.cos(petals * np.arctan2(x, -y))
     return (length(x, y) - radius * swell) * np.float32(0.75)
-
-
-def drop(x: Array, y: Array, radius: Level) -> Array:
-    """A falling drop: a disc with a tip up."""
-    disc = circle(x, y - 0.35 * radius, 0.62 * radius)
-    zero = np.zeros_like(radius)
-    cone = polygon(
-        x,
-        y,
-        [
-            (zero, -1.05 * radius),
-            (0.55 * radius, 0.07 * radius),
-            (zero, 0.4 * radius),
-            (-0.55 * radius, 0.07 * radius),
-        ],
-    )
-    return np.minimum(disc, cone)
 
 
 def arrow(x: Array, y: Array, radius: Level) -> Array:

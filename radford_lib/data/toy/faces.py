@@ -50,7 +50,7 @@ _WHITE = np.array([0.98, 0.97, 0.95], np.float32)
 _BLACK = np.array([0.05, 0.04, 0.05], np.float32)
 
 
-def faces(n: int, size: int = 32, seed: int = 0, split: str = "train") -> ImageSet:
+def faces(n: int = 10_000, size: int = 32, seed: int = 0, split: str = "train") -> ImageSet:
     """``n`` toy portraits of ``size`` x ``size`` pixels, with attributes and all latents.
 
     ``attributes`` (N, 7) follow ``ATTRIBUTES``. ``extra`` holds every latent of `sample_faces`:

@@ -1,169 +1,284 @@
-"""Toy things: shapes with textures on cluttered grounds; some kinds only for probing."""
+"""Toy things with known truth: one shape with one texture, some pairs only for probing.
+
+A pair is told only by its shape and its texture together: every shape of the probe comes with two
+of its textures, every texture with two of its shapes, and colour, size, turn, place, light, ground
+and what stands about are drawn without regard to it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from radford_lib.data.image_set import ImageSet
-from radford_lib.data.toy.canvas import (
-    CHUNK,
-    Canvas,
-    box,
-    check_arguments,
-    chunks,
-    ellipse,
-    field,
-    hsv,
-    identity,
-    mix,
-    polygon,
-    smooth,
-    star,
+from radford_lib.data.toy import drawing, world
+from radford_lib.data.toy.drawing import Array, Canvas, Level, palette
+from radford_lib.data.toy.world import Dice, Latents
+
+#: Raise by one with any change that alters a pixel or a latent.
+VERSION = 2
+SPLITS = ("pretrain", "probe-train", "probe-test")
+SHAPES = (
+    *("disc", "square", "triangle", "star", "ring"),
+    *("cross", "heart", "moon", "flower", "arrow"),
+)
+TEXTURES = ("plain", "faded", "striped", "checked", "dotted", "ringed", "marbled")
+PROBE = (
+    *(("disc", "plain"), ("disc", "striped")),
+    *(("square", "striped"), ("square", "dotted")),
+    *(("star", "dotted"), ("star", "ringed")),
+    *(("ring", "ringed"), ("ring", "checked")),
+    *(("cross", "checked"), ("cross", "plain")),
+)
+PRETRAIN = tuple(
+    (shape, texture) for shape in SHAPES for texture in TEXTURES if (shape, texture) not in PROBE
 )
 
-VERSION = 1
-SHAPES = ("disc", "square", "triangle", "star", "ring", "cross")
-TEXTURES = ("plain", "striped", "checked", "dotted", "banded")
-# Each shape and each texture occurs in both parts, no pair in both
-PROBED = {(s, (2 * s + k) % len(TEXTURES)) for s in range(len(SHAPES)) for k in (0, 1)} - {
-    (4, 4),
-    (5, 1),
-}
-PROBE = tuple(sorted(PROBED))
-PRETRAIN = tuple(
-    (s, t) for s in range(len(SHAPES)) for t in range(len(TEXTURES)) if (s, t) not in PROBED
+_PAINTS = palette(
+    "d9483b e88a3c f0c04f 7fae4d 3f8f6b 3d9db3 3f6fb5 6a55a8 a8508f d9738f "
+    "f2e9dc c9a27a 7a4f35 45505c 8c9aa6 22242b"
 )
-SPLITS = ("pretrain", "probe-train", "probe-test")
+_GROUNDS = palette("d8cfc0 b9c4c9 a7b59c c9b59a 8f9aa8 9c8577 6f7f78 5b6172 c7a9a4 e6e2da 7d6a58")
+_WHITE, _BLACK = palette("ffffff 121014")
 
 
 def things(n: int = 10_000, size: int = 32, seed: int = 0, split: str = "pretrain") -> ImageSet:
-    """``n`` toy images of one textured shape each, kinds balanced.
+    """``n`` toy images of one textured shape each, with labels (kinds balanced) and all latents.
 
-    ``pretrain`` shows 20 kinds, ``probe-train`` and ``probe-test`` the same 10 others: every shape
-    and texture is seen in pre-training, none of the probe's pairs is. Colour, size, turn, place,
-    light, ground and what lies in front vary freely, so that pixels alone tell little of the kind.
-    Image i does not depend on ``n``. Raises ``UsageError`` for a size or split it cannot draw.
+    ``classes`` are the pairs of ``PRETRAIN`` for the split ``pretrain``, those of ``PROBE``, none
+    of which is among them, for ``probe-train`` and ``probe-test``. ``extra`` holds every latent of
+    `sample_things`. Raises ``UsageError`` for a size, count, seed or split it cannot make.
     """
-    check_arguments(n, size, split, SPLITS)
-    kinds = np.array(PRETRAIN if split == "pretrain" else PROBE)
-    images, labels = [], []
-    for rng, count in chunks(n, seed, f"things/{split}"):
-        label = rng.permutation(np.arange(CHUNK) % len(kinds))
-        images.append(render(rng, kinds[label], size)[:count])
-        labels.append(label[:count])
+    world.check_arguments("things", n, size, seed, split, SPLITS)
+    latents = sample_things(n, seed, split)
     return ImageSet(
-        images=np.concatenate(images),
+        images=draw_things(latents, size),
         name="things",
         split=split,
         toy=True,
-        sha256=identity("things", VERSION, n=n, size=size, seed=seed, split=split),
-        labels=np.concatenate(labels).astype(np.int64),
-        classes=tuple(f"{TEXTURES[texture]} {SHAPES[shape]}" for shape, texture in kinds),
+        sha256=world.identity("things", VERSION, n=n, size=size, seed=seed, split=split),
+        labels=latents["kind"].astype(np.int64),
+        classes=tuple(f"{texture} {shape}" for shape, texture in _kinds(split)),
+        extra=latents,
     )
 
 
-def render(rng: np.random.Generator, kinds: np.ndarray, size: int) -> np.ndarray:
-    """Paint a chunk: ``kinds`` (500, 2) shape and texture; returns (500, size, size, 3) uint8."""
+def sample_things(n: int, seed: int = 0, split: str = "pretrain") -> Latents:
+    """The latents of the first ``n`` things: name -> (N,), (N, 3) for colours, or more, float32.
 
-    def uniform(low: float, high: float, *shape: int) -> np.ndarray:
-        return rng.uniform(low, high, (CHUNK, *shape)).astype(np.float32)
-
-    canvas = Canvas(CHUNK, size)
-    light = uniform(-np.pi, np.pi)
-    ground_hue = uniform(0, 1)
-    paint_ground(canvas, uniform(-1, 1, 6, 6), ground_hue, uniform(0.35, 0.95))
-    for _ in range(2):
-        paint_clutter(canvas, uniform(-1, 1, 6), uniform(0, 1, 3), alpha=0.7)
-    hue = (ground_hue + uniform(0.2, 0.8)) % 1
-    colour = hsv(hue, uniform(0.35, 0.9), uniform(0.55, 1.0))
-    ink = hsv((hue + uniform(0.25, 0.75)) % 1, uniform(0.2, 0.9), uniform(0.12, 0.95))
-    cx, cy = uniform(-0.28, 0.28), uniform(-0.28, 0.28)
-    u, v = canvas.local(cx, cy, uniform(-np.pi, np.pi))
-    distance = shape_distance(u, v, kinds[:, 0], uniform(0.42, 0.68))
-    shadow = np.roll(distance, (max(1, size // 16), max(1, size // 24)), (1, 2))
-    canvas.paint(canvas.coverage(shadow, 0.12) * 0.35, np.zeros((CHUNK, 3), np.float32))
-    fill = texture_ink(u, v, kinds[:, 1], uniform(0.8, 1.25), canvas)
-    body = mix(colour[:, None, None], ink[:, None, None], fill[..., None])
-    cos, sin = np.cos(field(light)), np.sin(field(light))
-    relief = 1 + 0.28 * ((canvas.x - field(cx)) * cos + (canvas.y - field(cy)) * sin)
-    rim = 1 - 0.30 * np.exp(-((distance / 0.05) ** 2))
-    alpha = canvas.coverage(distance)
-    canvas.paint(alpha, np.clip(body * (relief * rim)[..., None], 0, 1))
-    in_front = rng.random(CHUNK) < 0.35
-    paint_clutter(canvas, uniform(-1, 1, 6), uniform(0, 1, 3), alpha=0.95 * in_front, small=True)
-    canvas.colour += rng.normal(0, 0.015, canvas.colour.shape).astype(np.float32)
-    return canvas.to_uint8()
+    ``kind`` is the label, ``shape`` and ``texture`` index ``SHAPES`` and ``TEXTURES``. Change some
+    and call `draw_things` to intervene on one cause alone.
+    """
+    return world.draw_latents("things", split, seed, n, partial(_draw_block, _kinds(split)))
 
 
-def paint_ground(canvas: Canvas, grid: np.ndarray, hue: np.ndarray, value: np.ndarray) -> None:
-    """A ground of two related colours in soft patches."""
-    first = hsv(hue, np.float32(0.35), value)
-    second = hsv((hue + 0.12) % 1, np.float32(0.5), value * 0.7)
-    patches = 0.5 + 0.5 * smooth(grid, canvas.colour.shape[1])
-    canvas.colour[:] = mix(first[:, None, None], second[:, None, None], patches[..., None])
+def draw_things(latents: Mapping[str, np.ndarray], size: int) -> np.ndarray:
+    """Paint things (N, size, size, 3) uint8 from latents as `sample_things` gives them."""
+    return world.paint(latents, size, _paint_thing)[0]
 
 
-def paint_clutter(
-    canvas: Canvas,
-    place: np.ndarray,
-    colour: np.ndarray,
-    alpha: np.ndarray | float,
-    small: bool = False,
-) -> None:
-    """A bar or a blob somewhere, of a random colour."""
-    u, v = canvas.local(place[:, 0], place[:, 1], place[:, 2] * np.pi)
-    scale = 0.5 if small else 1.0
-    bar = box(u, v, scale * (0.45 + 0.3 * place[:, 3]), scale * (0.10 + 0.05 * place[:, 4]), 0.05)
-    blob = ellipse(u, v, scale * (0.26 + 0.12 * place[:, 3]), scale * (0.20 + 0.1 * place[:, 4]))
-    distance = np.where(field(place[:, 5]) > 0, bar, blob)
-    canvas.paint(canvas.coverage(distance) * field(alpha), hsv(*colour.T))
+def _kinds(split: str) -> Sequence[tuple[str, str]]:
+    return PRETRAIN if split == "pretrain" else PROBE
 
 
-def shape_distance(
-    u: np.ndarray, v: np.ndarray, shape: np.ndarray, radius: np.ndarray
-) -> np.ndarray:
-    """Distance to each image's shape, drawn group by group."""
-    result = np.empty_like(u)
+# Latents
+
+
+def _draw_block(kinds: Sequence[tuple[str, str]], rng: np.random.Generator, count: int) -> Latents:
+    dice = Dice(rng, count)
+    kind = rng.permutation(np.arange(count) % len(kinds))
+    latents = {
+        "kind": kind,
+        "shape": np.array([SHAPES.index(shape) for shape, _ in kinds])[kind],
+        "texture": np.array([TEXTURES.index(texture) for _, texture in kinds])[kind],
+        "x": dice.uniform(0.38, 0.62),
+        "y": dice.uniform(0.38, 0.62),
+        "radius": dice.uniform(0.25, 0.36),
+        "turn": dice.uniform(-np.pi, np.pi),
+        "period": dice.uniform(0.13, 0.19),
+        "phase": dice.uniform(0, 1),
+        "light": dice.uniform(-np.pi, np.pi),
+        "shadow": dice.uniform(0.02, 0.05),
+    }
+    latents |= _draw_colours(dice)
+    latents |= _draw_clutter(dice)
+    return {key: np.asarray(value, np.float32) for key, value in latents.items()}
+
+
+def _draw_colours(dice: Dice) -> Latents:
+    """Of the thing, and the other one of its texture, which is lighter or darker by far."""
+    colour, ink = dice.pick(_PAINTS, 0.08), dice.pick(_PAINTS, 0.08)
+    contrast = (ink - colour).mean(axis=1, keepdims=True)
+    apart = np.where(colour.mean(axis=1, keepdims=True) < 0.5, _WHITE, _BLACK)
+    ink = np.where(np.abs(contrast) < 0.22, drawing.mix(ink, apart, 0.65), ink)
+    swap = dice.coin()[:, None]
+    return {
+        "colour": np.where(swap, ink, colour),
+        "ink": np.where(swap, colour, ink),
+        "ground": dice.pick(_GROUNDS, 0.06),
+        "ground_far": dice.pick(_GROUNDS, 0.06),
+        "ground_angle": dice.uniform(0, 6.28),
+        "ground_edge": dice.some(0.4, dice.uniform(-0.35, 0.35)),
+        "dapple": dice.rng.normal(0, 1, (dice.count, 5, 5)),
+    }
+
+
+def _draw_clutter(dice: Dice) -> Latents:
+    """Two things behind and perhaps one before: bars or spots, in frames of their own."""
+    clutter = {"in_front": dice.coin(0.35)}
+    for name, scale in (("behind", 1.0), ("beside", 1.0), ("before", 0.55)):
+        bar = dice.coin()
+        clutter |= {
+            f"{name}_x": dice.uniform(0, 1),
+            f"{name}_y": dice.uniform(0, 1),
+            f"{name}_turn": dice.uniform(-np.pi, np.pi),
+            f"{name}_long": scale * np.where(bar, dice.uniform(0.2, 0.4), dice.uniform(0.1, 0.18)),
+            f"{name}_wide": scale
+            * np.where(bar, dice.uniform(0.04, 0.08), dice.uniform(0.08, 0.14)),
+            f"{name}_corner": np.where(bar, 0.2, 1.0),
+            f"{name}_colour": dice.pick(np.concatenate([_PAINTS, _GROUNDS]), 0.1),
+        }
+    return clutter
+
+
+# Painting
+
+
+def _paint_thing(canvas: Canvas, latents: Latents) -> Latents:
+    _paint_ground(canvas, latents)
+    _paint_clutter(canvas, latents, "behind", 0.85)
+    _paint_clutter(canvas, latents, "beside", 0.85)
+    _paint_body(canvas, latents)
+    _paint_clutter(canvas, latents, "before", latents["in_front"])
+    return {}
+
+
+def _paint_ground(canvas: Canvas, latents: Latents) -> None:
+    """Two colours that run into each other, or meet in an edge, dappled."""
+    angle, edge = latents["ground_angle"], latents["ground_edge"]
+    across = np.cos(angle) * (canvas.x - 0.5) + np.sin(angle) * (canvas.y - 0.5)
+    dapple = drawing.smooth_noise(latents["dapple"], canvas.y, canvas.x)
+    sharp = canvas.cover(edge - across)
+    share = np.where(edge == 0, 0.5 + 0.6 * across + 0.15 * dapple, sharp)
+    canvas.pixels[:] = drawing.mix_field(
+        latents["ground"], latents["ground_far"], np.clip(share, 0, 1)
+    )
+    canvas.shade(1 + np.float32(0.04) * dapple)
+
+
+def _paint_clutter(canvas: Canvas, latents: Latents, name: str, present: Level) -> None:
+    """A bar or a spot, lit from one side."""
+    x, y, long = latents[f"{name}_x"], latents[f"{name}_y"], latents[f"{name}_long"]
+    wide = latents[f"{name}_wide"]
+    u, v = drawing.turn(canvas.x, canvas.y, x, y, latents[f"{name}_turn"])
+    corner = latents[f"{name}_corner"] * wide
+    distance = drawing.box(u, v, long, wide, corner)
+    tone = 0.95 + 0.9 * v
+    colour = drawing.spread(latents[f"{name}_colour"]) * tone[:, None]
+    canvas.paint(canvas.cover(distance) * present, colour)
+
+
+def _paint_body(canvas: Canvas, latents: Latents) -> None:
+    """The thing with its shadow, its texture, and a bevel that the light shows."""
+    light, far = latents["light"], latents["shadow"]
+    lx, ly = np.cos(light), np.sin(light)
+    x, y, turned = latents["x"], latents["y"], latents["turn"]
+    u, v = drawing.turn(canvas.x, canvas.y, x, y, turned)
+    distance = _shape_distance(latents, u, v)
+    su, sv = drawing.turn(canvas.x + far * lx, canvas.y + far * ly, x, y, turned)
+    shifted = _shape_distance(latents, su, sv)
+    canvas.shade(1 - 0.4 * canvas.cover(shifted, 0.05))
+    ink = _texture_ink(latents, u, v, canvas.pixel)
+    # Where the edge faces the light, a step towards the light leads outwards.
+    facing = np.clip((shifted - distance) / far, -1, 1)
+    bevel = np.clip(1 + distance / 0.045, 0, 1)
+    lit = 1 + 0.30 * facing * bevel + 0.35 * ((canvas.x - x) * lx + (canvas.y - y) * ly)
+    colour = drawing.mix_field(latents["colour"], latents["ink"], ink)
+    canvas.paint(canvas.cover(distance), colour * lit[:, None])
+
+
+def _shape_distance(latents: Latents, u: Array, v: Array) -> Array:
+    """Signed distance of each image's shape, in the shape's own frame."""
+    distance = np.ones_like(u)
     for number, name in enumerate(SHAPES):
-        chosen = shape == number
-        a, b, r = u[chosen], v[chosen], radius[chosen]
-        if name == "disc":
-            result[chosen] = ellipse(a, b, r, r)
-        elif name == "square":
-            result[chosen] = box(a, b, r * 0.84, r * 0.84, 0.03)
-        elif name == "triangle":
-            result[chosen] = polygon(a, b, r * 1.2, 3)
-        elif name == "star":
-            result[chosen] = star(a, b, r * 1.2, 5, 0.45)
-        elif name == "ring":
-            result[chosen] = np.abs(ellipse(a, b, r * 0.8, r * 0.8)) - field(r) * 0.25
-        else:
-            upright = box(a, b, r * 0.34, r, 0.03)
-            result[chosen] = np.minimum(upright, box(a, b, r, r * 0.34, 0.03))
-    return result
+        chosen = latents["shape"].ravel() == number
+        if chosen.any():
+            form, reach = _FORMS[name]
+            radius = np.float32(reach) * latents["radius"][chosen]
+            distance[chosen] = form(u[chosen], v[chosen], radius)
+    return distance
 
 
-def texture_ink(
-    u: np.ndarray, v: np.ndarray, texture: np.ndarray, scale: np.ndarray, canvas: Canvas
-) -> np.ndarray:
-    """How much of the second colour each pixel takes, 0 to 1."""
-    period = 0.36 * field(scale)
-    edge = canvas.pixel * 1.5
+def _square(x: Array, y: Array, radius: Array) -> Array:
+    return drawing.box(x, y, radius, radius, 0.1 * radius)
 
-    def wave(t: np.ndarray, period: np.ndarray) -> np.ndarray:
-        """Anti-aliased square wave, -1 to 1."""
-        return np.clip(np.sin(2 * np.pi * t / period) * period / (np.pi * edge), -1, 1)
 
-    result = np.zeros_like(u)
+def _ring(x: Array, y: Array, radius: Array) -> Array:
+    return np.abs(drawing.circle(x, y, 0.74 * radius)) - 0.26 * radius
+
+
+#: Distance of each shape, and its size for the same area: none is told by how much it covers.
+_FORMS: dict[str, tuple[Callable[[Array, Array, Array], Array], float]] = {
+    "disc": (drawing.circle, 0.84),
+    "square": (_square, 0.74),
+    "triangle": (partial(drawing.regular_polygon, sides=3), 1.30),
+    "star": (partial(drawing.star, points=5, waist=0.48), 1.25),
+    "ring": (_ring, 0.95),
+    "cross": (partial(drawing.cross, arm=0.36), 0.97),
+    "heart": (drawing.heart, 0.92),
+    "moon": (drawing.moon, 1.19),
+    "flower": (partial(drawing.flower, petals=6), 1.04),
+    "arrow": (drawing.arrow, 1.21),
+}
+
+
+def _texture_ink(latents: Latents, u: Array, v: Array, pixel: float) -> Array:
+    """How much of the second colour each pixel takes, 0..1."""
+    ink = np.zeros_like(u)
     for number, name in enumerate(TEXTURES):
-        chosen = texture == number
-        a, b, p = u[chosen], v[chosen], period[chosen]
-        if name == "striped":
-            result[chosen] = 0.5 + 0.5 * wave(a, p)
-        elif name == "checked":
-            result[chosen] = 0.5 + 0.5 * wave(a, p * 1.3) * wave(b, p * 1.3)
-        elif name == "dotted":
-            cell = p * 0.95
-            du, dv = (a + cell / 2) % cell - cell / 2, (b + cell / 2) % cell - cell / 2
-            result[chosen] = canvas.coverage(np.hypot(du, dv) - cell * 0.29)
-        elif name == "banded":
-            result[chosen] = 0.5 + 0.5 * wave(np.hypot(a, b), p)
-    return result
+        chosen = latents["texture"].ravel() == number
+        if name != "plain" and chosen.any():
+            period, phase = latents["period"][chosen], latents["phase"][chosen]
+            a, b = u[chosen] / period, v[chosen] / period
+            ink[chosen] = _TEXTURES[name](a, b, phase, pixel / period)
+    return ink
+
+
+def _faded(a: Array, b: Array, phase: Array, pixel: Array) -> Array:
+    return drawing.smoothstep(-2.0, 2.0, a + phase - 0.5)
+
+
+def _striped(a: Array, b: Array, phase: Array, pixel: Array) -> Array:
+    return drawing.wave_edge(a + phase, pixel)
+
+
+def _checked(a: Array, b: Array, phase: Array, pixel: Array) -> Array:
+    across = 2 * drawing.wave_edge(0.7 * a + phase, 0.7 * pixel) - 1
+    along = 2 * drawing.wave_edge(0.7 * b + phase, 0.7 * pixel) - 1
+    return 0.5 + 0.5 * across * along
+
+
+def _dotted(a: Array, b: Array, phase: Array, pixel: Array) -> Array:
+    a, b = a + phase, b + phase
+    spot = drawing.length(a - np.floor(a) - 0.5, b - np.floor(b) - 0.5) - 0.36
+    return np.clip(0.5 - spot / pixel, 0, 1)
+
+
+def _ringed(a: Array, b: Array, phase: Array, pixel: Array) -> Array:
+    return drawing.wave_edge(drawing.length(a, b) + phase, pixel)
+
+
+def _marbled(a: Array, b: Array, phase: Array, pixel: Array) -> Array:
+    swirl = np.sin(2.3 * b + 6.28 * phase) + 0.6 * np.sin(3.7 * a - 2.9 * b)
+    vein = np.sin(4.4 * a + 1.9 * swirl)
+    return drawing.smoothstep(-0.6, 0.6, vein)
+
+
+_TEXTURES = {
+    "faded": _faded,
+    "striped": _striped,
+    "checked": _checked,
+    "dotted": _dotted,
+    "ringed": _ringed,
+    "marbled": _marbled,
+}

@@ -6,10 +6,11 @@ Image i is a function of (world, split, seed, i) alone, so a longer set begins w
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from radford_lib.data.toy.drawing import Canvas
+from radford_lib.data.toy.drawing import Canvas, Level
 from radford_lib.errors import UsageError
 
 SIZES = range(16, 129)
@@ -53,6 +54,35 @@ def draw_latents(world: str, split: str, seed: int, n: int, draw: Draw) -> Laten
     return {key: np.concatenate([block[key] for block in blocks])[:n] for key in blocks[0]}
 
 
+@dataclass(frozen=True)
+class Dice:
+    """What is drawn for a block of images: arrays with a row for each of ``count``."""
+
+    rng: np.random.Generator
+    count: int
+
+    def uniform(self, low: Level, high: Level) -> np.ndarray:
+        return self.rng.uniform(low, high, self.count)
+
+    def coin(self, chance: float = 0.5) -> np.ndarray:
+        return self.rng.random(self.count) < chance
+
+    def some(self, chance: float, value: np.ndarray) -> np.ndarray:
+        """``value`` with this chance, else 0."""
+        return np.where(self.coin(chance), value, 0.0)
+
+    def either(self, chance: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Colour ``a`` with this chance, else ``b``; either of them (count, 3) or (3,)."""
+        return np.where(self.coin(chance)[:, None], a, b)
+
+    def pick(self, palette: np.ndarray, spread: float = 0.05) -> np.ndarray:
+        """Colours (count, 3) of a palette, each a little lighter or darker and off its hue."""
+        chosen = palette[self.rng.integers(len(palette), size=self.count)]
+        level = 1 + self.rng.normal(0, spread, (self.count, 1))
+        hue = self.rng.normal(0, spread / 3, (self.count, 3))
+        return np.clip(chosen * (level + hue), 0.03, 0.98)
+
+
 def paint(
     latents: Mapping[str, np.ndarray],
     size: int,
@@ -69,7 +99,7 @@ def paint(
         divisor for divisor in range(1, BLOCK + 1) if divisor <= fitting and BLOCK % divisor == 0
     )
     images = np.empty((count, size, size, 3), np.uint8)
-    collected: dict[str, list[np.ndarray]] = {}
+    rest: Latents = {}
     for start in range(0, count, chunk):
         index = np.minimum(np.arange(start, start + chunk), count - 1)
         part = {
@@ -81,5 +111,7 @@ def paint(
         kept = min(chunk, count - start)
         images[start : start + kept] = canvas.to_uint8()[:kept]
         for key, value in known.items():
-            collected.setdefault(key, []).append(value[:kept])
-    return images, {key: np.concatenate(values) for key, values in collected.items()}
+            if key not in rest:
+                rest[key] = np.empty((count, *value.shape[1:]), value.dtype)
+            rest[key][start : start + kept] = value[:kept]
+    return images, rest
