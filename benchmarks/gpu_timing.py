@@ -50,9 +50,9 @@ def recorded(function: Callable[[], Any], device: str) -> Callable[[], Any]:
     return lambda: (graph.replay(), kept)
 
 
-def gemm_ceiling(device: str, size: int = 8192) -> float:
-    """FLOP/s of a square bfloat16 product of random numbers."""
-    a, b = (torch.randn(size, size, device=device).bfloat16() for _ in range(2))
+def gemm_ceiling(device: str, size: int = 8192, dtype: torch.dtype = torch.bfloat16) -> float:
+    """FLOP/s of a square product of random numbers."""
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     return 2 * size**3 / median_seconds(lambda: a @ b, device, repeats=15, warm_up=5)
 
 

@@ -71,13 +71,14 @@ class Report:
 
 
 def _jobs() -> dict[str, Callable[[Settings], list[Row]]]:
-    from benchmarks import mlstm_gpu
+    from benchmarks import dcgan, mlstm_gpu
 
     return {
         "check": mlstm_gpu.check_rows,
         "mlstm": mlstm_gpu.training_rows,
         "tune": mlstm_gpu.tune_rows,
         "peers": mlstm_gpu.peer_rows,
+        "dcgan": dcgan.kernel_rows,
     }
 
 

@@ -1,8 +1,9 @@
 """Compile every Triton kernel of the library for Hopper, on any machine, and report its resources.
 
 ``python -m benchmarks.triton_resources`` prints one line for each kernel and tile that the tile
-table can choose: registers, spilled bytes, shared memory, matrix instructions. No GPU is needed.
-It fails where a kernel spills, or needs more shared memory than a program of that chip can have.
+tables can choose: registers, spilled bytes, shared memory, matrix instructions, and how many of
+the loads are 16 bytes wide. No GPU is needed. It fails where a kernel spills, or needs more shared
+memory than a program of that chip can have.
 """
 
 import json
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from radford_lib.kernels import grouped_batch_norm_triton as norm
 from radford_lib.kernels import triton_steps as steps
 from radford_lib.kernels import triton_tiles
 from radford_lib.kernels.triton_tiles import Tile, with_options
@@ -26,6 +29,14 @@ from radford_lib.kernels.triton_tiles import Tile, with_options
 HOPPER = GPUTarget("cuda", 90, 32)
 SHARED_BYTES = 227 * 1024  # what one program of sm_90 can have
 PTXAS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "ptxas"
+
+
+# (rows, channels) of every batch norm of the paper's GANs at a batch of 128
+NORMS = [
+    (128, 16384), (128, 8192), (128, 4096), (128, 1024), (128, 6272),
+    (2048, 1024), (2048, 512), (2048, 256), (6272, 128), (8192, 512), (8192, 256), (8192, 128),
+    (25088, 64), (32768, 256), (32768, 128), (32768, 64), (131072, 128), (131072, 64),
+]  # fmt: skip
 
 
 class Case(NamedTuple):
@@ -59,28 +70,9 @@ def cases() -> Iterator[Case]:
 
 
 def compiled(case: Case) -> dict[str, Any]:
-    """Compile ``case`` for sm_90: registers, spilled bytes, shared memory, wgmma instructions."""
-    signature = _signature(case)
-    aligned = [
-        (i,) for i, (name, kind) in enumerate(signature.items()) if kind[0] == "*" or name in "BHK"
-    ]
-    names = list(signature)
-    source = ASTSource(
-        case.kernel,
-        signature,
-        {(names.index(name),): value for name, value in case.constants.items()},
-        {place: [["tt.divisibility", 16]] for place in aligned},
-    )
+    """Compile ``case`` for sm_90: what it takes, beside its tile."""
     options = {"num_warps": case.tile.warps, "num_stages": case.tile.stages}
     options |= {"launch_pdl": True} if case.tile.overlap else {}
-    kernel = triton.compile(source, target=HOPPER, options=options)
-    with tempfile.TemporaryDirectory() as folder:
-        ptx = Path(folder, "kernel.ptx")
-        ptx.write_text(kernel.asm["ptx"])
-        report = _ptxas("-v", "-arch=sm_90a", ptx, "-o", Path(folder, "kernel.cubin"))
-    spills = re.findall(r"(\d+) bytes spill (?:stores|loads)", report)
-    registers = re.search(r"Used (\d+) registers", report)
-    assert registers is not None, report
     return {
         "kernel": case.name,
         "dtype": case.dtype,
@@ -88,10 +80,46 @@ def compiled(case: Case) -> dict[str, Any]:
         **{
             k: v for k, v in case.tile._asdict().items() if k in ("split", "warps", "stages", "tma")
         },
+        **resources(case.kernel, _signature(case), case.constants, set("BHK"), options),
+    }
+
+
+def resources(
+    kernel: Any,
+    signature: dict[str, str],
+    constants: dict[str, Any],
+    aligned: set[str],
+    options: dict[str, Any],
+) -> dict[str, int]:
+    """What ``kernel`` takes on sm_90. Pointers and ``aligned`` numbers are multiples of 16."""
+    names = list(signature)
+    multiples = [n for n, kind in signature.items() if kind[0] == "*" or n in aligned]
+    source = ASTSource(
+        kernel,
+        signature,
+        {(names.index(name),): value for name, value in constants.items()},
+        {
+            (names.index(name),): [["tt.divisibility", 16]]
+            for name in multiples
+            if name not in constants
+        },
+    )
+    found = triton.compile(source, target=HOPPER, options=options)
+    ptx = found.asm["ptx"]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "kernel.ptx")
+        file.write_text(ptx)
+        report = _ptxas("-v", "-arch=sm_90a", file, "-o", Path(folder, "kernel.cubin"))
+    spills = re.findall(r"(\d+) bytes spill (?:stores|loads)", report)
+    registers = re.search(r"Used (\d+) registers", report)
+    assert registers is not None, report
+    return {
         "registers": int(registers[1]),
         "spill_bytes": sum(map(int, spills)),
-        "shared_bytes": int(kernel.metadata.shared),
-        "wgmma": kernel.asm["ptx"].count("wgmma.mma_async"),
+        "shared_bytes": int(found.metadata.shared),
+        "wgmma": ptx.count("wgmma.mma_async"),
+        "loads": ptx.count("ld.global"),
+        "wide_loads": len(re.findall(r"ld\.global\S*\.v4\.", ptx)),
     }
 
 
@@ -110,6 +138,69 @@ def _signature(case: Case) -> dict[str, str]:
     return {name: types.get(name, "*fp32") for name in case.kernel.arg_names}
 
 
+class NormCase(NamedTuple):
+    """One kernel of grouped batch norm; ``known`` are values compiled in: 1 and None."""
+
+    kernel: Any
+    dtype: str  # of x: bf16 or fp32
+    block_rows: int
+    block_channels: int
+    warps: int
+    known: dict[str, Any]
+
+
+def norm_plans(itemsize: int, tensors: int) -> list[norm.Plan]:
+    """How an H200 divides the batch norms of the paper's nets: batches of 128, 512; groups 1, 2."""
+    return [
+        norm.make_plan(
+            rows * times, channels, groups, tensors, itemsize,
+            multiprocessors=132, l2_bytes=60 << 20,
+        )
+        for rows, channels in NORMS for times in (1, 4) for groups in (1, 2)
+    ]  # fmt: skip
+
+
+def norm_cases() -> Iterator[NormCase]:
+    """Each kernel and tile of ``norm_plans``; and each where there is one row, and no gain."""
+    ones = dict.fromkeys(("rows", "splits", "parts", "channels", "BLOCK_P"), 1)
+    for dtype, itemsize in (("bf16", 2), ("fp32", 4)):
+        for tensors, kernels in (
+            (1, (norm.partial_moments, norm.normalise)),
+            (2, (norm.partial_gradients, norm.input_gradient)),
+        ):
+            plans = norm_plans(itemsize, tensors)
+            tiles = sorted({(p.block_rows, p.block_channels, p.warps) for p in plans})
+            for kernel in kernels:
+                yield from (NormCase(kernel, dtype, *tile, {}) for tile in tiles)
+                if dtype == "fp32":
+                    known = ones | {"gain": None, "bias": None}
+                    yield NormCase(kernel, dtype, *tiles[0], known)
+
+
+def compiled_norm(case: NormCase) -> dict[str, Any]:
+    """Compile ``case`` for sm_90, with as many parts as there can be."""
+    constants = {
+        "HAS_GAIN": not case.known, "HAS_BIAS": not case.known,
+        "BLOCK_R": case.block_rows, "BLOCK_C": case.block_channels, "BLOCK_P": norm.MOST_SPLITS,
+    }  # fmt: skip
+    names = case.kernel.arg_names
+    constants = {n: v for n, v in (constants | case.known).items() if n in names}
+    types = dict.fromkeys(("partials", "statistics", "gain", "bias"), "*fp32")
+    types |= dict.fromkeys(("x", "y", "dx", "dy"), f"*{case.dtype}")
+    types |= dict.fromkeys(("slope", "eps", "total"), "fp32")
+    types |= dict.fromkeys(constants, "constexpr")
+    return {
+        "kernel": case.kernel.fn.__name__,
+        "dtype": case.dtype,
+        "tile": f"{case.block_rows}x{case.block_channels}",
+        "split": 1, "warps": case.warps, "stages": 1, "tma": False,
+        **resources(
+            case.kernel, {name: types.get(name, "i32") for name in names}, constants,
+            {"channels", "first_channel"}, {"num_warps": case.warps},
+        ),
+    }  # fmt: skip
+
+
 def _ptxas(*arguments: Any) -> str:
     done = subprocess.run(
         [str(PTXAS), *map(str, arguments)], capture_output=True, text=True, check=True
@@ -121,17 +212,20 @@ def main() -> int:
     """Print the table, or JSON lines with ``--json``; 1 where a limit is broken."""
     failed = False
     with ThreadPoolExecutor() as pool:
-        for row in pool.map(compiled, cases()):
+        jobs = [partial(compiled, case) for case in cases()]
+        jobs += [partial(compiled_norm, case) for case in norm_cases()]
+        for row in pool.map(lambda job: job(), jobs):
             bad = row["spill_bytes"] > 0 or row["shared_bytes"] > SHARED_BYTES
             failed |= bad
             if "--json" in sys.argv:
                 print(json.dumps(row), flush=True)
             else:
                 print(
-                    f"{row['kernel']:13s}{row['dtype']:5s}{row['tile']:>11s} split {row['split']} "
+                    f"{row['kernel']:18s}{row['dtype']:5s}{row['tile']:>11s} split {row['split']} "
                     f"warps {row['warps']} stages {row['stages']} {'tma' if row['tma'] else '   '} "
                     f"{row['registers']:4d} registers {row['spill_bytes']:4d} B spilled "
-                    f"{row['shared_bytes'] / 1024:6.1f} KB shared {row['wgmma']:3d} wgmma"
+                    f"{row['shared_bytes'] / 1024:6.1f} KB shared {row['wgmma']:3d} wgmma "
+                    f"{row['wide_loads']:3d} of {row['loads']:3d} loads wide"
                     f"{'  OVER THE LIMIT' if bad else ''}",
                     flush=True,
                 )

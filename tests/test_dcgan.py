@@ -173,6 +173,34 @@ def test_two_groups_are_two_separate_passes_gradients_too():
         d(real[:3])
 
 
+def test_norm_and_activation_in_one_are_the_layers_one_by_one():
+    x = images("svhn32", 6).double()
+    d, g = make_discriminator("svhn32", width=4).double(), make_generator("svhn32", width=4)
+    conv, norm, activation = d.layers[1]
+    first = d.layers[0](x)
+    torch.testing.assert_close(d.layers[1](first), activation(norm(conv(first))))
+    assert norm(conv(first)).min() < -0.5  # what the activation sees
+    h = torch.randn(6, 16, 4, 4, generator=torch.Generator().manual_seed(2))
+    one_by_one = h
+    for layer in g.maps:
+        one_by_one = layer(one_by_one)
+    torch.testing.assert_close(g.maps(h), one_by_one)
+    calibrate(d, [x])
+    torch.testing.assert_close(d.layers[1](first), activation(norm(conv(first))))
+
+
+def test_parameters_keep_the_names_that_saved_nets_have():
+    g, d = make_generator("svhn32", width=2), make_discriminator("svhn32", width=2)
+    assert [n for n in g.state_dict() if "gain" in n or "weight" in n] == [
+        "project.weight", "project_norm.gain", "maps.0.weight", "maps.1.gain", "maps.3.weight",
+        "maps.4.gain", "out.weight",
+    ]  # fmt: skip
+    assert [n for n in d.state_dict() if "gain" in n or "weight" in n] == [
+        "layers.0.0.weight", "layers.1.0.weight", "layers.1.1.gain", "layers.2.0.weight",
+        "layers.2.1.gain", "out.weight",
+    ]  # fmt: skip
+
+
 def test_calibration_averages_the_statistics_of_batches():
     norm = BatchNorm(3).double()
     batches = [images("svhn32", 4, seed).double() * (1 + seed) for seed in range(3)]

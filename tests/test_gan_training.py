@@ -1,5 +1,6 @@
 """The DCGAN loop: one step by hand, schedules, resuming to the bit, and clear failures."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,16 +11,20 @@ import torch.nn.functional as F
 from radford_lib.data.image_set import ImageSet
 from radford_lib.errors import RadfordError, UsageError
 from radford_lib.models.dcgan import make_discriminator, make_generator
-from radford_lib.training import gan
-from radford_lib.training.gan import (
-    GanConfig,
+from radford_lib.training import gan, gan_data, gan_step
+from radford_lib.training.checkpoint import load_checkpoint, save_checkpoint
+from radford_lib.training.distributed import Ranks
+from radford_lib.training.gan import GanConfig, sample_images, train_gan
+from radford_lib.training.gan_data import Batches, as_input, to_images, to_tensor
+from radford_lib.training.gan_step import (
+    Updates,
     discriminator_gradients,
     generator_gradients,
-    sample_images,
-    to_images,
-    to_tensor,
-    train_gan,
+    run_net,
+    update_nets,
 )
+
+ALONE = Ranks(0, 1, "cpu")
 
 
 def pictures(n=24, size=32, channels=3, seed=0, labels=False):
@@ -122,11 +127,11 @@ def test_weight_decay_is_inside_adam():
 )
 def test_each_schedule_updates_the_nets_it_says(schedule, update, g_moves, d_moves):
     config = tiny(schedule=schedule)
-    at = gan._start(config, "cpu")
+    at = gan.start(config, ALONE)
     at.update = update
     before = [at.generator.out.weight.clone(), at.discriminator.out.weight.clone()]
     real = to_tensor(pictures(4).images, 3)
-    gan.update_nets(config, at, real, gan.sample_z(at.shape, 4, at.rng), ())
+    update_nets(schedule, at, real, gan.sample_z(at.shape, 4, at.rng))
     assert torch.equal(before[0], at.generator.out.weight) != g_moves
     assert torch.equal(before[1], at.discriminator.out.weight) != d_moves
 
@@ -135,8 +140,8 @@ def test_simultaneous_takes_both_gradients_before_either_net_moves():
     real = to_tensor(pictures(4).images, 3)
     states = {}
     for schedule in ("alternate", "sequential", "simultaneous"):
-        at = gan._start(tiny(lr=0.05), "cpu")
-        gan.update_nets(tiny(schedule=schedule), at, real, gan.sample_z(at.shape, 4, at.rng), ())
+        at = gan.start(tiny(lr=0.05), ALONE)
+        update_nets(schedule, at, real, gan.sample_z(at.shape, 4, at.rng))
         states[schedule] = at
     # against the same D, as where G alone moves; sequential meets the D that has just moved
     assert states["simultaneous"].g_loss == states["alternate"].g_loss
@@ -154,27 +159,86 @@ def test_an_interrupted_run_continues_to_the_bit(tmp_path, monkeypatch, schedule
     class Killed(Exception):
         pass
 
-    step, count = gan.update_nets, iter(range(100))
+    step, count = gan_step.update_nets, iter(range(100))
 
     def killed_at_seven(*arguments):
         if next(count) == 7:
             raise Killed
         return step(*arguments)
 
-    monkeypatch.setattr(gan, "update_nets", killed_at_seven)
+    monkeypatch.setattr(gan_step, "update_nets", killed_at_seven)
     with pytest.raises(Killed):
         train(config, checkpoint_dir=tmp_path / "halves", checkpoint_seconds=0)
-    monkeypatch.setattr(gan, "update_nets", step)
+    monkeypatch.setattr(gan_step, "update_nets", step)
     halves = train(config, checkpoint_dir=tmp_path / "halves")
     assert_same(whole, halves)
     lines = (tmp_path / "halves" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["update"] for line in lines] == list(range(1, 13))
 
 
+def test_a_run_that_is_rarely_looked_at_is_the_same_run(monkeypatch):
+    whole = train(tiny(snapshot_epochs=(1,)))
+    monkeypatch.setattr(gan, "updates_between_readings", lambda device, log_every: 5)
+    rare = train(tiny(snapshot_epochs=(1,)))
+    rows = [row["update"] for row in rare.history]
+    assert rows == [5, 6, 10, 12]  # the end of the epoch to keep samples of, and of the run
+    whole.history[:] = [row for row in whole.history if row["update"] in rows]
+    assert_same(whole, rare)
+
+
+@pytest.mark.parametrize("schedule", gan.SCHEDULES)
+def test_an_update_rehearsed_as_it_is_recorded_is_the_same_update(schedule):
+    images = pictures()
+    weights_after = []
+    for records in (False, True):
+        at = gan.start(tiny(schedule=schedule), ALONE)
+        updates = Updates(schedule, 4, at, Batches(images, 4, 0, ALONE), records=records)
+        for _ in range(10):
+            updates.run()
+        assert at.read()["d_loss"] > 0
+        weights_after.append([*at.generator.parameters(), *at.discriminator.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*weights_after, strict=True))
+
+
+def test_products_in_bfloat16_leave_weights_statistics_and_losses_in_float32():
+    d = make_discriminator("svhn32", width=4)
+    x = to_tensor(pictures(4).images, 3)
+    logits = run_net(d, x, bf16=True)
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits, d(x))
+    torch.testing.assert_close(logits, d(x), rtol=0.05, atol=0.05)
+    config = tiny(max_updates=8, schedule="sequential")
+    coarse = train(dataclasses.replace(config, precision="bf16"))
+    for row, expected in zip(coarse.history, train(config).history, strict=True):
+        assert row["d_loss"] == pytest.approx(expected["d_loss"], rel=0.1)
+        assert row["g_loss"] == pytest.approx(expected["g_loss"], rel=0.1)
+    assert all(p.dtype == torch.float32 for p in weights(coarse))
+    digits = make_discriminator("mnist28", width=2)
+    grey = to_tensor(pictures(4, 28, 1).images, 1)
+    assert run_net(digits, grey, torch.arange(4), bf16=True).dtype == torch.float32
+
+
+def test_precision_is_full_on_a_cpu_unless_asked():
+    assert not gan.multiplies_in_bf16("auto", "cpu")
+    assert gan.multiplies_in_bf16("bf16", "cpu")
+    assert not gan.multiplies_in_bf16("fp32", "cuda")
+
+
+def test_a_run_from_another_kind_of_device_goes_on_with_other_codes(tmp_path):
+    train(tiny(max_updates=2), checkpoint_dir=tmp_path)
+    tensors, state = load_checkpoint(tmp_path)
+    tensors["rng"] = torch.zeros(16, dtype=torch.uint8)  # what a GPU's generator keeps
+    state["fingerprint"] = gan.gan_fingerprint(tiny(max_updates=4), pictures())
+    save_checkpoint(tmp_path, tensors, state)
+    runs = [train(tiny(max_updates=4), checkpoint_dir=tmp_path) for _ in range(2)]
+    assert runs[0].updates == 4
+    assert_same(*runs)
+
+
 def test_a_finished_run_is_loaded_not_trained_again(tmp_path, monkeypatch):
     config = tiny(max_updates=3)
     first = train(config, checkpoint_dir=tmp_path)
-    monkeypatch.setattr(gan, "update_nets", None)
+    monkeypatch.setattr(gan_step, "update_nets", None)
     assert_same(first, train(config, checkpoint_dir=tmp_path))
 
 
@@ -195,15 +259,26 @@ def test_the_seed_decides_the_run():
 
 def test_an_epoch_shows_each_image_once():
     images = pictures(24)
-    config = tiny()
+    batches = Batches(images, 4, 0, ALONE)
     for epoch in (0, 1):
         seen = np.concatenate(
             [
-                to_images(gan.draw_batch(config, images, update, "cpu")[0])
+                to_images(as_input(batches.draw(update)[0], 3))
                 for update in range(epoch * 6, epoch * 6 + 6)
             ]
         )
         assert sorted(map(bytes, seen)) == sorted(map(bytes, images.images))
+
+
+def test_images_held_by_the_device_are_drawn_as_those_that_are_not(monkeypatch):
+    monkeypatch.setattr(gan_data, "CHUNK", 10_000)  # three images
+    digits = pictures(25, 28, 1, labels=True)
+    held, drawn = (Batches(digits, 6, 7, ALONE, labels=True, resident=r) for r in (True, False))
+    for update in range(10):
+        pixels, labels = held.draw(update)
+        assert all(map(torch.equal, (pixels, labels), drawn.draw(update)))
+    halves = [Batches(digits, 6, 7, Ranks(rank, 2, "cpu")).draw(9)[0] for rank in (0, 1)]
+    assert torch.equal(torch.cat(halves), pixels)
 
 
 def test_snapshots_are_of_the_same_codes_at_the_epochs_asked_for_and_the_end():
@@ -259,14 +334,27 @@ def test_a_loss_that_is_no_number_stops_with_advice():
 
 
 def test_a_collapse_stops_the_run_or_is_recorded(monkeypatch):
-    monkeypatch.setattr(gan, "COLLAPSED_UPDATES", 3)
-    monkeypatch.setattr(gan, "COLLAPSED_LOSS", 100)
-    monkeypatch.setattr(gan, "COLLAPSED_DISTANCE", 100)
+    monkeypatch.setattr(gan_step, "COLLAPSED_UPDATES", 3)
+    monkeypatch.setattr(gan_step, "COLLAPSED_LOSS", 100)
+    monkeypatch.setattr(gan_step, "COLLAPSED_DISTANCE", 100)
     with pytest.raises(RadfordError, match="collapsed at update 1 "):
         train(tiny())
     run = train(tiny(on_collapse="record"))
     assert run.collapsed_at == 1
     assert run.updates == 12
+
+
+def test_the_beginning_of_a_collapse_is_remembered(monkeypatch):
+    monkeypatch.setattr(gan_step, "COLLAPSED_UPDATES", 3)
+    at = gan.start(tiny(), ALONE)
+    alike, different = torch.zeros(4, 3, 2, 2), torch.arange(4.0).view(4, 1, 1, 1)
+    found = []
+    for fake in (alike, different, alike, alike, alike, different, different):
+        at.d_loss.fill_(1e-6)
+        at.update += 1
+        gan_step.watch(at, fake)
+        found.append(at.read()["collapsed_at"])
+    assert found == [0, 0, 0, 0, 3, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -288,6 +376,7 @@ def test_images_that_do_not_fit_are_refused(config, images, says):
         ({"schedule": "random"}, "no schedule 'random'"),
         ({"shape": "mnist"}, "no DCGAN shape 'mnist'"),
         ({"on_collapse": "ignore"}, "'raise' or 'record'"),
+        ({"precision": "fp16"}, "one of auto, fp32, bf16, not 'fp16'"),
         ({"batch": 0}, "batch must be at least 1"),
         ({"lr": 0.0}, "lr must be positive"),
         ({"beta1": 1.0}, "beta1 in"),
@@ -296,3 +385,36 @@ def test_images_that_do_not_fit_are_refused(config, images, says):
 def test_a_configuration_that_cannot_be_is_a_usage_error(change, says):
     with pytest.raises(UsageError, match=says):
         tiny(**change)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("schedule", gan.SCHEDULES)
+def test_recorded_updates_on_a_gpu_are_those_run_one_by_one(schedule):
+    config, images = tiny(schedule=schedule, precision="fp32"), pictures()
+    gpu = Ranks(0, 1, "cuda")
+    losses = []
+    for records in (False, True):
+        at = gan.start(config, gpu)
+        updates = Updates(schedule, 4, at, Batches(images, 4, 0, gpu), records=records)
+        losses.append([])
+        for _ in range(12):
+            updates.run()
+            losses[-1].append([at.read()[name] for name in ("d_loss", "g_loss", "distance")])
+    assert np.allclose(losses[0], losses[1], rtol=1e-2)
+    assert len({tuple(row) for row in losses[1]}) == 12  # new images and codes each time
+
+
+@pytest.mark.gpu
+def test_a_run_on_a_gpu_learns_logs_and_continues(tmp_path):
+    red = pictures(64)
+    red.images[:] = (200, 40, 90)
+    config = GanConfig(
+        shape="svhn32", width=8, batch=16, epochs=30, lr=2e-3, schedule="sequential",
+        snapshot_epochs=(1,),
+    )  # fmt: skip
+    run = train_gan(config, red, checkpoint_dir=tmp_path, progress=False, device="cuda")
+    error = {e: np.abs(s.mean((0, 1, 2)) - (200, 40, 90)).mean() for e, s in run.snapshots.items()}
+    assert error[30] < error[0] / 2
+    assert run.device == "cuda"
+    again = train_gan(config, red, checkpoint_dir=tmp_path, progress=False, device="cuda")
+    assert again.history == run.history

@@ -42,10 +42,19 @@ def test_the_script_checks_writes_and_goes_on(repository, tmp_path):
     assert all(kept[key] == row for key, row in checks.items())
 
 
+def test_the_dcgan_is_among_the_jobs(repository, tmp_path):
+    done = kernels(repository, tmp_path, "--only", "dcgan")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads((tmp_path / "h200_kernels.json").read_text())["rows"]
+    assert list(rows) == ["dcgan svhn32 4", "dcgan batch norm"]
+    assert all(row["rows"] for row in rows.values())
+    assert "1.00 x ours" in done.stdout
+
+
 def test_unknown_jobs_are_named(repository, tmp_path):
     done = kernels(repository, tmp_path, "--only", "speed")
     assert done.returncode == 2
-    assert "unknown job speed: choose from check, mlstm, tune, peers" in done.stdout
+    assert "unknown job speed: choose from check, mlstm, tune, peers, dcgan" in done.stdout
 
 
 def test_the_peer_without_our_kernels_computes_the_same(monkeypatch):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from radford_lib.errors import RadfordError
 from radford_lib.models.batch_norm import calibrate, release
 from radford_lib.models.dcgan import Discriminator
-from radford_lib.training.gan import to_tensor
+from radford_lib.training.gan_data import to_tensor
 
 GRID = 4  # section 5.1 of the paper: max-pooled to a 4x4 spatial grid
 

@@ -3,6 +3,7 @@
 Each program of a kernel then runs in NumPy, on CPU tensors: slow, and enough to check and rehearse.
 """
 
+import functools
 import os
 from typing import Any
 
@@ -14,6 +15,7 @@ def interpreting() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
+@functools.cache  # once, whoever asks
 def mend() -> None:
     """Mend what is wrong with the interpreter of Triton 3.6 for the kernels of this library.
 

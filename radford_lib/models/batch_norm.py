@@ -5,19 +5,22 @@ normalised by the batch it is in. Features are read with averages over the train
 (svhn/svhn_semisup_analysis.py).
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from radford_lib.errors import RadfordError
+from radford_lib.kernels.grouped_batch_norm import activate_, grouped_batch_norm_act
 
 EPS = 1e-8
 
 
 class BatchNorm(nn.Module):
-    """Normalises over the batch, and over positions where the input is a map.
+    """Normalises over the batch, and over positions where the input is a map; then activates.
 
     Input (B, C) or (B, C, H, W). On (B, C) every unit has its own statistics, gain and bias, which
     is how the official generators' first layer works. ``groups`` > 1 splits the batch into as many
@@ -32,6 +35,7 @@ class BatchNorm(nn.Module):
         super().__init__()
         self.units = units
         self.groups = 1
+        self.process_group: Any = None  # whose parts of a batch count as one: `synchronised`
         self.gain: nn.Parameter | None = None
         self.bias: nn.Parameter | None = None
         if affine:
@@ -41,16 +45,17 @@ class BatchNorm(nn.Module):
         self.register_buffer("mean", None)
         self.register_buffer("variance", None)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalised ``x``; ``RadfordError`` for a batch that ``groups`` does not divide."""
+    def forward(self, x: Tensor, activation: str = "identity", slope: float = 0.2) -> Tensor:
+        """Normalised ``x``, through "identity", "relu" or "leaky_relu" (of ``slope``).
+
+        Raises ``RadfordError`` for a batch that ``groups`` does not divide.
+        """
         if self.mean is not None and self.variance is not None:
-            return self._normalise(x, self.mean, self.variance)
-        if self.groups == 1:
-            return self._normalise(x, *self.statistics(x))
-        if len(x) % self.groups:
-            raise RadfordError(f"a batch of {len(x)} cannot be split into {self.groups} groups")
-        parts = [self._normalise(part, *self.statistics(part)) for part in x.chunk(self.groups)]
-        return torch.cat(parts)
+            return activate_(self._with_fixed(x, self.mean, self.variance), activation, slope)
+        return grouped_batch_norm_act(
+            x, self.gain, self.bias, groups=self.groups, activation=activation, slope=slope,
+            eps=EPS, process_group=self.process_group,
+        )  # fmt: skip
 
     def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and biased variance of each unit over batch and positions."""
@@ -58,7 +63,7 @@ class BatchNorm(nn.Module):
         variance, mean = torch.var_mean(x, over, correction=0)
         return mean, variance
 
-    def _normalise(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    def _with_fixed(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         scale = torch.rsqrt(variance + EPS)
         if self.gain is not None:
             scale = scale * self.gain
@@ -70,11 +75,49 @@ class BatchNorm(nn.Module):
         return x * scale + shift
 
 
+class Layers(nn.Sequential):
+    """Layers one after the other; a batch norm and the activation after it run as one operation.
+
+    Each module alone does what it always does: a batch norm called by itself gives what the
+    activation would see.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the last layer makes of ``x``."""
+        is_done = False  # by the batch norm before it
+        for module, following in itertools.pairwise([*self, nn.Identity()]):
+            if is_done:
+                is_done = False
+            elif isinstance(module, BatchNorm) and isinstance(following, nn.ReLU):
+                x, is_done = module(x, "relu"), True
+            elif isinstance(module, BatchNorm) and isinstance(following, nn.LeakyReLU):
+                x, is_done = module(x, "leaky_relu", following.negative_slope), True
+            else:
+                x = module(x)
+        return x
+
+
 def set_groups(net: nn.Module, groups: int) -> None:
     """Let every batch norm of ``net`` treat a batch as ``groups`` batches."""
     for module in net.modules():
         if isinstance(module, BatchNorm):
             module.groups = groups
+
+
+@contextmanager
+def synchronised(nets: Iterable[nn.Module], process_group: Any) -> Iterator[None]:
+    """Normalise by the statistics of the whole batch, of which each process has a part.
+
+    Every process of ``process_group`` must then run the nets together; None changes nothing.
+    """
+    norms = [m for net in nets for m in net.modules() if isinstance(m, BatchNorm)]
+    for norm in norms:
+        norm.process_group = process_group
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.process_group = None
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from radford_lib.errors import UsageError
-from radford_lib.models.batch_norm import BatchNorm
+from radford_lib.models.batch_norm import BatchNorm, Layers
 
 SLOPE = 0.2  # of LeakyReLU, section 4
 STD = 0.02  # of all initial weights, section 4
@@ -106,12 +106,12 @@ class Generator(nn.Module):
             layers += [up(maps, multiple * width, shape.kernel, stride)]
             maps = multiple * width
             layers += [BatchNorm(maps), nn.ReLU()]
-        self.maps = nn.Sequential(*layers)
+        self.maps = Layers(*layers)
         self.out = up(maps, shape.channels, shape.kernel, shape.last_stride)  # (B, 3, H, W)
 
     def forward(self, z: Tensor) -> Tensor:
         """Images (B, C, H, W) in -1 to 1 from ``z`` (B, z_dim)."""
-        h = F.relu(self.project_norm(self.project(z)))
+        h = self.project_norm(self.project(z), "relu")
         h = h.view(len(z), -1, 4, 4)  # (B, maps, 4, 4)
         return torch.tanh(self.out(self.maps(h)))
 
@@ -134,7 +134,7 @@ class Discriminator(nn.Module):
             )
             maps, size = multiple * width, size // stride
             norm = BatchNorm(maps) if number else nn.Identity()
-            self.layers.append(nn.Sequential(conv, norm, nn.LeakyReLU(SLOPE)))  # (B, maps, s, s)
+            self.layers.append(Layers(conv, norm, nn.LeakyReLU(SLOPE)))  # (B, maps, s, s)
         self.out = nn.Linear(maps * size * size, 1, bias=False)  # (B, 1)
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -147,7 +147,7 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B,) that ``x`` (B, C, H, W) is real."""
-        return self.out(self.features(x)[-1].flatten(1)).squeeze(1)
+        return logits(self.out, self.features(x)[-1].flatten(1))
 
 
 class ConditionalGenerator(nn.Module):
@@ -171,10 +171,10 @@ class ConditionalGenerator(nn.Module):
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """Images (B, 1, 28, 28) in 0 to 1 from ``z`` (B, z_dim) and labels ``y`` (B,) int64."""
         label = one_hot(y, z.dtype)
-        h = F.relu(self.norm1(self.fc1(torch.cat([z, label], 1))))
-        h = F.relu(self.norm2(self.fc2(torch.cat([h, label], 1))))
+        h = self.norm1(self.fc1(torch.cat([z, label], 1)), "relu")
+        h = self.norm2(self.fc2(torch.cat([h, label], 1)), "relu")
         h = h.view(len(z), -1, 7, 7)
-        h = F.relu(self.norm3(self.deconv3(join(h, label))))
+        h = self.norm3(self.deconv3(join(h, label)), "relu")
         return torch.sigmoid(self.out(join(h, label)))
 
     def sample_z(self, n: int, generator: torch.Generator) -> Tensor:
@@ -201,15 +201,21 @@ class ConditionalDiscriminator(nn.Module):
         """The activations of both convolutions: (B, 64, 14, 14) and (B, 128, 7, 7)."""
         label = one_hot(y, x.dtype)
         first = F.leaky_relu(self.conv1(join(x, label)), SLOPE)
-        second = F.leaky_relu(self.norm2(self.conv2(join(first, label))), SLOPE)
+        second = self.norm2(self.conv2(join(first, label)), "leaky_relu", SLOPE)
         return [first, second]
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Logits (B,) that ``x`` (B, 1, 28, 28) is real, given labels ``y`` (B,) int64."""
         label = one_hot(y, x.dtype)
         flat = torch.cat([self.features(x, y)[-1].flatten(1), label], 1)
-        h = F.leaky_relu(self.norm3(self.fc3(flat)), SLOPE)  # (B, 1024)
-        return self.out(torch.cat([h, label], 1)).squeeze(1)
+        h = self.norm3(self.fc3(flat), "leaky_relu", SLOPE)  # (B, 1024)
+        return logits(self.out, torch.cat([h, label], 1))
+
+
+def logits(layer: nn.Linear, x: Tensor) -> Tensor:
+    """(B,) of the last layer on ``x`` (B, F), not rounded to what autocast multiplies in."""
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.to(layer.weight.dtype)).squeeze(1)
 
 
 def one_hot(y: Tensor, dtype: torch.dtype) -> Tensor:
@@ -219,14 +225,14 @@ def one_hot(y: Tensor, dtype: torch.dtype) -> Tensor:
 
 def join(x: Tensor, label: Tensor) -> Tensor:
     """Maps (B, C, H, W) with the label as ten constant maps more."""
-    return torch.cat([x, label[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
+    return torch.cat([x, label.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
 
 
 def sample_z(shape: Shape, n: int, generator: torch.Generator) -> Tensor:
-    """``n`` codes (n, z_dim) of a shape's own distribution."""
+    """``n`` codes (n, z_dim) of a shape's own distribution, on the device of ``generator``."""
     if shape.z == "gaussian":
-        return torch.randn(n, shape.z_dim, generator=generator)
-    return torch.rand(n, shape.z_dim, generator=generator) * 2 - 1
+        return torch.randn(n, shape.z_dim, generator=generator, device=generator.device)
+    return torch.rand(n, shape.z_dim, generator=generator, device=generator.device) * 2 - 1
 
 
 def find_shape(name: str) -> Shape:

@@ -8,6 +8,7 @@ import atexit
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -28,6 +29,11 @@ class Ranks:
     def is_main(self) -> bool:
         """Whether this process writes the files and shows the progress."""
         return self.rank == 0
+
+    @property
+    def group(self) -> Any:
+        """The process group of the run, for what may also be done alone; None for one process."""
+        return dist.group.WORLD if self.world > 1 else None
 
     def part(self, size: int) -> slice:
         """What of ``size`` rows is this process's own. Raises ``UsageError`` for unequal parts."""
@@ -72,11 +78,17 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
     if not dist.is_initialized():
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
+    flat = average_in_place(torch.cat([g.flatten() for g in gradients]))
     parts = flat.split([g.numel() for g in gradients])
     torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(parts, gradients, strict=True)])
+
+
+def average_in_place(values: Tensor) -> Tensor:
+    """Replace each of ``values``, on the device, by its mean over all processes."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+        values /= dist.get_world_size()
+    return values
 
 
 def average(values: list[float]) -> list[float]:
@@ -110,3 +122,9 @@ def gather_rows(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, rows.contiguous())
     return torch.cat(parts)
+
+
+def wait_for_all() -> None:
+    """Go on when every process has come this far."""
+    if dist.is_initialized():
+        dist.barrier()

@@ -1,27 +1,26 @@
 """Train a DCGAN: the loop of the official code, or the two schedules that others use.
 
-The loop is :func:`train_gan`, to be read top to bottom; what it calls stands below it.
+The loop is :func:`train_gan`, to be read top to bottom; what an update computes is
+:func:`radford_lib.training.gan_step.update_nets`.
 """
 
-import functools
+import contextlib
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from radford_lib.data.image_set import ImageSet
 from radford_lib.errors import RadfordError, UsageError
-from radford_lib.models.batch_norm import set_groups
 from radford_lib.models.dcgan import (
     Generator,
-    Shape,
     find_shape,
     make_discriminator,
     make_generator,
@@ -34,13 +33,24 @@ from radford_lib.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from radford_lib.training.distributed import Ranks, setup, wait_for_all
+from radford_lib.training.gan_data import Batches, to_images, to_tensor
+from radford_lib.training.gan_step import GAUGES, Nets, Updates
 from radford_lib.training.metrics import MetricsLog
 
+__all__ = [
+    "GanConfig",
+    "GanRun",
+    "gan_fingerprint",
+    "in_batches",
+    "sample_images",
+    "to_images",
+    "to_tensor",
+    "train_gan",
+]
+
 SCHEDULES = ("alternate", "sequential", "simultaneous")
-# A GAN counts as collapsed when D is certain and all samples look alike, this many updates long
-COLLAPSED_UPDATES = 500
-COLLAPSED_LOSS = 1e-3
-COLLAPSED_DISTANCE = 0.02
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,8 @@ class GanConfig:
     both with gradients taken before either moved. ``weight_decay`` is an L2 term in the gradient,
     inside Adam, for every parameter (official code: 1e-5 for faces). ``snapshot_epochs`` are the
     epochs after which samples of the same codes are kept. ``width`` None is the shape's own.
+    ``precision``: ``bf16`` multiplies in bfloat16, with weights, statistics and losses in float32;
+    ``auto`` does so on a GPU that can.
     """
 
     shape: str = "svhn32"
@@ -66,12 +78,15 @@ class GanConfig:
     snapshot_epochs: tuple[int, ...] = (1, 5)
     snapshot_samples: int = 64
     on_collapse: str = "raise"
+    precision: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
         find_shape(self.shape)
         if self.schedule not in SCHEDULES:
             raise UsageError(f"no schedule '{self.schedule}'; there are: {', '.join(SCHEDULES)}")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision is one of {', '.join(PRECISIONS)}, not '{self.precision}'")
         if self.on_collapse not in ("raise", "record"):
             raise UsageError(f"on_collapse is 'raise' or 'record', not '{self.on_collapse}'")
         for name in ("batch", "epochs", "width", "max_updates", "snapshot_samples"):
@@ -117,94 +132,74 @@ def train_gan(
     """Train on ``images``, or continue, or return the finished run of ``checkpoint_dir``.
 
     One epoch shows each image once. On CPU a continued run equals an unbroken one to the bit; a
-    kill loses at most ``checkpoint_seconds``. Raises ``RadfordError`` when a loss is not finite,
-    when the GAN collapses (unless ``on_collapse`` is ``record``), when images do not fit the shape
-    and when the checkpoint is damaged or belongs to another run.
+    kill loses at most ``checkpoint_seconds``. Under ``torchrun`` every process takes its part of
+    each batch, of which losses, gradients and batch statistics are those of the whole. Raises
+    ``RadfordError`` when a loss is not finite, when the GAN collapses (unless ``on_collapse`` is
+    ``record``), when images do not fit the shape and when the checkpoint is damaged or belongs to
+    another run; ``UsageError`` when the processes cannot share a batch equally.
     """
     check_images(config, images)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    at = _start(config, device)
+    ranks = setup(device)
+    at = start(config, ranks)
     identity = gan_fingerprint(config, images)
     if checkpoint_dir is not None:
+        wait_for_all()  # one of them may still be writing what all continue from
         _resume(checkpoint_dir, identity, at)
-    log = MetricsLog(checkpoint_dir, at.rows)
+    folder = checkpoint_dir if ranks.is_main else None  # one process writes for all
+    log = MetricsLog(folder, at.rows)
     per_epoch = len(images) // config.batch
     total = min(config.epochs * per_epoch, config.max_updates or config.epochs * per_epoch)
     log_every = max(1, total // 300)
-    last_saved = time.perf_counter()
+    read_every = updates_between_readings(ranks.device, log_every)
+    milestones = {round(epoch * per_epoch) for epoch in config.snapshot_epochs} | {total}
+    batches = Batches(images, config.batch, config.seed, ranks, labels=at.shape.conditional)
+    updates = Updates(config.schedule, config.batch, at, batches)
     if at.update == 0:
         keep_samples(config, at, 0, last=False)
     bar = tqdm(
         total=total * config.batch, initial=at.update * config.batch, desc=config.shape,
-        unit="img", disable=not progress,
+        unit="img", disable=not (progress and ranks.is_main),
     )  # fmt: skip
-    with bar:
+    last_saved = began = time.perf_counter()
+    with bar, convolution_search():
         while at.update < total:
-            began = time.perf_counter()
-            real, y = draw_batch(config, images, at.update, device)
-            z = sample_z(at.shape, config.batch, at.rng).to(device)
-            fake = update_nets(config, at, real, z, y)
-            at.update += 1
+            updates.run()
+            if at.update % read_every and at.update not in milestones:
+                continue
+            found = at.read()
             at.seconds += time.perf_counter() - began
 
             last = at.update == total
-            distance = mean_pair_distance(fake)
-            watch_collapse(config, at, distance)
+            check_progress(config, found)
             if at.update % log_every == 0 or last:
                 log.append(
-                    update=at.update, epoch=at.update / per_epoch, d_loss=at.d_loss,
-                    g_loss=at.g_loss, sample_distance=distance, seconds=at.seconds,
+                    update=at.update, epoch=at.update / per_epoch, d_loss=found["d_loss"],
+                    g_loss=found["g_loss"], sample_distance=found["distance"], seconds=at.seconds,
                 )  # fmt: skip
-            bar.update(config.batch)
-            bar.set_postfix_str(f"D {at.d_loss:.2f} G {at.g_loss:.2f}", refresh=False)
+            bar.update(at.update * config.batch - bar.n)
+            bar.set_postfix_str(f"D {found['d_loss']:.2f} G {found['g_loss']:.2f}", refresh=False)
             keep_samples(config, at, at.update / per_epoch, last=last)
             is_due = last or time.perf_counter() - last_saved >= checkpoint_seconds
-            if checkpoint_dir is not None and is_due:
+            if folder is not None and is_due:
                 at.rows = log.rows
-                _save(checkpoint_dir, identity, at)
+                _save(folder, identity, at)
                 last_saved = time.perf_counter()
-    return GanRun(
-        generator=at.generator.eval(),
-        discriminator=at.discriminator.eval(),
-        config=config,
-        history=log.rows,
-        snapshots=dict(at.snapshots),
-        updates=at.update,
-        images_seen=at.update * config.batch,
-        seconds=at.seconds,
-        device=device,
-        collapsed_at=at.collapsed_at,
-    )
+            began = time.perf_counter()
+    at.rows = log.rows
+    return _finished(config, at)
 
 
-@dataclass
-class _State:
+@dataclass(kw_only=True)
+class _State(Nets):
     """A run under way: nets, optimisers, and how far it has come."""
 
-    shape: Shape
-    generator: nn.Module
-    discriminator: nn.Module
-    adam_g: torch.optim.Optimizer
-    adam_d: torch.optim.Optimizer
-    rng: torch.Generator
     fixed: tuple[Tensor, ...]  # codes (and labels) of the snapshots
-    update: int = 0
     seconds: float = 0.0
-    d_loss: float = math.log(4)
-    g_loss: float = math.log(2)
-    suspicious: int = 0
-    collapsed_at: int | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     snapshots: dict[float, np.ndarray] = field(default_factory=dict)
 
 
-# the part of the state that a checkpoint keeps as JSON
-_VALUES = (
-    "update", "seconds", "d_loss", "g_loss", "suspicious", "collapsed_at", "rows",
-)  # fmt: skip
-
-
-def _start(config: GanConfig, device: str) -> _State:
+def start(config: GanConfig, ranks: Ranks) -> _State:
     """Untrained nets and all that goes with them."""
     shape = find_shape(config.shape)
     nets = [
@@ -213,19 +208,36 @@ def _start(config: GanConfig, device: str) -> _State:
     ]
     for net in nets:
         # channels last is what convolutions on CPU and tensor cores like
-        net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     codes = torch.Generator().manual_seed(config.seed + 1)
-    fixed: tuple[Tensor, ...] = (sample_z(shape, config.snapshot_samples, codes).to(device),)
+    fixed: tuple[Tensor, ...] = (sample_z(shape, config.snapshot_samples, codes).to(ranks.device),)
     if shape.conditional:
-        fixed += (torch.arange(config.snapshot_samples, device=device) % 10,)
+        fixed += (torch.arange(config.snapshot_samples, device=ranks.device) % 10,)
     return _State(
         shape=shape,
         generator=nets[0],
         discriminator=nets[1],
         adam_g=make_adam(nets[0], config),
         adam_d=make_adam(nets[1], config),
-        rng=torch.Generator().manual_seed(config.seed),
+        rng=torch.Generator(ranks.device).manual_seed(config.seed),
+        ranks=ranks,
+        bf16=multiplies_in_bf16(config.precision, ranks.device),
         fixed=fixed,
+    )
+
+
+def _finished(config: GanConfig, at: _State) -> GanRun:
+    return GanRun(
+        generator=at.generator.eval(),
+        discriminator=at.discriminator.eval(),
+        config=config,
+        history=at.rows,
+        snapshots=dict(at.snapshots),
+        updates=at.update,
+        images_seen=at.update * config.batch,
+        seconds=at.seconds,
+        device=at.ranks.device,
+        collapsed_at=int(at.read()["collapsed_at"]) or None,
     )
 
 
@@ -234,79 +246,31 @@ def make_adam(net: nn.Module, config: GanConfig) -> torch.optim.Optimizer:
     return torch.optim.Adam(
         net.parameters(), config.lr, (config.beta1, 0.999),
         weight_decay=config.weight_decay, fused=True,
+        capturable=next(net.parameters()).is_cuda,
     )  # fmt: skip
 
 
-def draw_batch(
-    config: GanConfig, images: ImageSet, update: int, device: str
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The real images (B, C, H, W) of an update, and their labels where the nets want them."""
-    epoch, position = divmod(update, len(images) // config.batch)
-    order = epoch_order(len(images), epoch, config.seed)
-    chosen = np.sort(order[position * config.batch : (position + 1) * config.batch])
-    real = to_tensor(images.images[chosen], images.images.shape[3]).to(device)
-    if images.labels is None or not find_shape(config.shape).conditional:
-        return real, ()
-    return real, (torch.from_numpy(images.labels[chosen]).to(device),)
+def multiplies_in_bf16(precision: str, device: str) -> bool:
+    """Whether ``precision`` means bfloat16 on this device; it is native from sm_80 on."""
+    if precision != "auto":
+        return precision == "bf16"
+    return device != "cpu" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def update_nets(
-    config: GanConfig, at: _State, real: Tensor, z: Tensor, y: tuple[Tensor, ...]
-) -> Tensor:
-    """Update G, D or both on one mini-batch, as the schedule says; returns the samples of ``z``."""
-    # the official loop begins with G
-    trains_g = config.schedule != "alternate" or at.update % 2 == 0
-    trains_d = config.schedule != "alternate" or at.update % 2 == 1
-    with torch.set_grad_enabled(trains_g):
-        fake = at.generator(z, *y)
-    if trains_d:
-        at.d_loss = discriminator_gradients(at.discriminator, at.adam_d, real, fake, y)
-        if config.schedule != "simultaneous":
-            at.adam_d.step()
-    if trains_g:
-        at.g_loss = generator_gradients(at.discriminator, at.adam_g, fake, y)
-        at.adam_g.step()
-    if config.schedule == "simultaneous":
-        at.adam_d.step()
-    return fake.detach()
+def updates_between_readings(device: str, log_every: int) -> int:
+    """How often the loop looks at the losses: to read them is to wait for a GPU."""
+    return 1 if device == "cpu" else log_every
 
 
-def discriminator_gradients(
-    discriminator: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    real: Tensor,
-    fake: Tensor,
-    y: tuple[Tensor, ...] = (),
-) -> float:
-    """Gradients of D on real and fake images (B, C, H, W); returns the sum of both mean losses.
-
-    One pass over both, batch norm taking the statistics of each half by itself, which is what the
-    official code's two separate batches give.
-    """
-    set_groups(discriminator, 2)
-    both = torch.cat([real, fake.detach()]).contiguous(memory_format=torch.channels_last)
-    logits = discriminator(both, *(torch.cat([label, label]) for label in y))
-    set_groups(discriminator, 1)
-    real_logits, fake_logits = logits.chunk(2)
-    loss = F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    return finite(loss, "discriminator")
-
-
-def generator_gradients(
-    discriminator: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    fake: Tensor,
-    y: tuple[Tensor, ...] = (),
-) -> float:
-    """Gradients of G to be taken for real (the non-saturating loss), D frozen; returns the loss."""
-    discriminator.requires_grad_(False)
-    loss = F.softplus(-discriminator(fake, *y)).mean()
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    discriminator.requires_grad_(True)
-    return finite(loss, "generator")
+@contextlib.contextmanager
+def convolution_search() -> Iterator[None]:
+    """Let cuDNN try its algorithms on the first batch of each shape and keep the fastest."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def keep_samples(config: GanConfig, at: _State, epoch: float, *, last: bool) -> None:
@@ -315,31 +279,18 @@ def keep_samples(config: GanConfig, at: _State, epoch: float, *, last: bool) -> 
         at.snapshots[epoch] = in_batches(at.generator, at.fixed, config.batch)
 
 
-def finite(loss: Tensor, whose: str) -> float:
-    """The loss as a number; ``RadfordError`` if it is none."""
-    value = loss.item()
-    if not math.isfinite(value):
-        raise RadfordError(f"the {whose}'s loss is {value}: lower lr, or try another seed")
-    return value
-
-
-def watch_collapse(config: GanConfig, at: _State, distance: float) -> None:
-    """Count updates in which D is certain and all samples look alike; stop after too many."""
-    is_suspicious = at.d_loss < COLLAPSED_LOSS and distance < COLLAPSED_DISTANCE
-    at.suspicious = at.suspicious + 1 if is_suspicious else 0
-    if at.suspicious < COLLAPSED_UPDATES or at.collapsed_at is not None:
-        return
-    at.collapsed_at = at.update - COLLAPSED_UPDATES + 1
-    if config.on_collapse == "raise":
+def check_progress(config: GanConfig, found: dict[str, float]) -> None:
+    """Raise ``RadfordError`` if a loss is no number, or at a collapse, unless it is recorded."""
+    for name, whose in (("d_loss", "discriminator"), ("g_loss", "generator")):
+        if not math.isfinite(found[name]):
+            raise RadfordError(
+                f"the {whose}'s loss is {found[name]}: lower lr, or try another seed"
+            )
+    if found["collapsed_at"] and config.on_collapse == "raise":
         raise RadfordError(
-            f"the GAN collapsed at update {at.collapsed_at} (samples alike, D certain): "
+            f"the GAN collapsed at update {found['collapsed_at']:.0f} (samples alike, D certain): "
             "lower lr, try another seed, or set on_collapse to 'record'"
         )
-
-
-def mean_pair_distance(samples: Tensor) -> float:
-    """Mean absolute pixel difference of neighbouring samples in a batch; 0 when all are alike."""
-    return (samples - samples.roll(1, 0)).abs().mean().item()
 
 
 def check_images(config: GanConfig, images: ImageSet) -> None:
@@ -357,25 +308,6 @@ def check_images(config: GanConfig, images: ImageSet) -> None:
         raise RadfordError(
             f"shape '{config.shape}' is conditional, but '{images.name}' has no labels"
         )
-
-
-@functools.lru_cache(maxsize=1)
-def epoch_order(n: int, epoch: int, seed: int) -> np.ndarray:
-    """The order in which an epoch shows n images; kept for the epoch's updates."""
-    return np.random.default_rng([seed, epoch]).permutation(n)
-
-
-def to_tensor(images: np.ndarray, channels: int) -> Tensor:
-    """uint8 (B, H, W, C) as float32 (B, C, H, W): -1 to 1 for tanh, 0 to 1 for the grey sigmoid."""
-    x = torch.from_numpy(np.ascontiguousarray(images)).float()
-    x = x / 255 if channels == 1 else x / 127.5 - 1
-    return x.permute(0, 3, 1, 2)  # channels last in memory, as the images already are
-
-
-def to_images(samples: Tensor) -> np.ndarray:
-    """Samples (B, C, H, W) of a generator as uint8 (B, H, W, C)."""
-    scaled = samples * 255 if samples.shape[1] == 1 else (samples + 1) * 127.5
-    return scaled.round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 @torch.no_grad()
@@ -410,8 +342,9 @@ def _save(folder: str | Path, identity: str, at: _State) -> None:
     tensors |= adam_g | adam_d | {"rng": at.rng.get_state()}
     for epoch, samples in at.snapshots.items():
         tensors[f"snapshot.{epoch}"] = torch.from_numpy(samples)
-    state = {"fingerprint": identity, "adam_g": state_g, "adam_d": state_d}
-    save_checkpoint(folder, tensors, state | {name: getattr(at, name) for name in _VALUES})
+    state: dict[str, Any] = {"fingerprint": identity, "adam_g": state_g, "adam_d": state_d}
+    state |= {"update": at.update, "seconds": at.seconds, "rows": at.rows}
+    save_checkpoint(folder, tensors, state | at.read())
 
 
 def _resume(folder: str | Path, identity: str, at: _State) -> None:
@@ -429,9 +362,14 @@ def _resume(folder: str | Path, identity: str, at: _State) -> None:
         net.load_state_dict({name: tensors[f"{prefix}.{name}"] for name in net.state_dict()})
     restore_optimizer(at.adam_g, tensors, values["adam_g"], "adam_g")
     restore_optimizer(at.adam_d, tensors, values["adam_d"], "adam_d")
-    at.rng.set_state(tensors["rng"])
+    if len(tensors["rng"]) == len(at.rng.get_state()):
+        at.rng.set_state(tensors["rng"])
+    else:  # from a CPU to a GPU or back, where other codes of the same kind follow
+        at.rng.manual_seed(at.rng.initial_seed() + values["update"])
     for name, tensor in tensors.items():
         if name.startswith("snapshot."):
             at.snapshots[float(name.removeprefix("snapshot."))] = tensor.numpy()
-    for name in _VALUES:
+    for name in ("update", "seconds", "rows"):
         setattr(at, name, values[name])
+    for name in GAUGES:
+        getattr(at, name).fill_(values[name])
