@@ -5,7 +5,6 @@ state: ``z_t = T[x_t] + h_{t-1} W``.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from radford_lib.kernels import sequence_cpu
@@ -29,7 +28,7 @@ def lstm(
     check_sequence(bytes, table_zx, w_zh, h0, c0, lengths)
     chosen, _ = choose_backend(h0.device, h0.dtype, backend)
     if chosen == "cpu":
-        return sequence_cpu.run(F.embedding(bytes, table_zx), w_zh, h0, c0, lengths)
+        return sequence_cpu.run(bytes, table_zx, w_zh, h0, c0, lengths)
     h, c, outputs = h0, c0, []
     for t, x in enumerate(bytes):
         alive = None if lengths is None else t < lengths

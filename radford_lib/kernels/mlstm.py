@@ -13,7 +13,6 @@ A byte has 256 values, so what it contributes is a row of a table, :math:`T^{mx}
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from radford_lib.errors import UsageError
@@ -51,8 +50,7 @@ def mlstm(
         )
     chosen, _ = choose_backend(h0.device, h0.dtype, backend)
     if chosen == "cpu":
-        mx, zx = F.embedding(bytes, table_mx), F.embedding(bytes, table_zx)
-        return sequence_cpu.run(zx, w_zm, h0, c0, lengths, mx, w_mh)
+        return sequence_cpu.run(bytes, table_zx, w_zm, h0, c0, lengths, table_mx, w_mh)
     return _reference(bytes, table_mx, table_zx, w_mh, w_zm, h0, c0, lengths)
 
 
