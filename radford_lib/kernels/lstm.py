@@ -7,7 +7,7 @@ state: ``z_t = T[x_t] + h_{t-1} W``.
 import torch
 from torch import Tensor
 
-from radford_lib.kernels import sequence_cpu
+from radford_lib.kernels import cpu
 from radford_lib.kernels.mlstm import check_sequence, choose_backend, lstm_step
 
 
@@ -28,7 +28,7 @@ def lstm(
     check_sequence(bytes, table_zx, w_zh, h0, c0, lengths)
     chosen, _ = choose_backend(h0.device, h0.dtype, backend)
     if chosen == "cpu":
-        return sequence_cpu.run(bytes, table_zx, w_zh, h0, c0, lengths)
+        return cpu.run(bytes, table_zx, w_zh, h0, c0, lengths)
     h, c, outputs = h0, c0, []
     for t, x in enumerate(bytes):
         alive = None if lengths is None else t < lengths

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from radford_lib.errors import UsageError
-from radford_lib.kernels import sequence_cpu
+from radford_lib.kernels import cpu
 
 BACKENDS = ("auto", "reference", "cpu")
 
@@ -50,7 +50,7 @@ def mlstm(
         )
     chosen, _ = choose_backend(h0.device, h0.dtype, backend)
     if chosen == "cpu":
-        return sequence_cpu.run(bytes, table_zx, w_zm, h0, c0, lengths, table_mx, w_mh)
+        return cpu.run(bytes, table_zx, w_zm, h0, c0, lengths, table_mx, w_mh)
     return _reference(bytes, table_mx, table_zx, w_mh, w_zm, h0, c0, lengths)
 
 
@@ -104,6 +104,9 @@ def explain_backend(
 ) -> str:
     """One line for a reader: which backend runs such tensors, and why."""
     chosen, why = choose_backend(device, dtype, backend)
+    if chosen == "cpu" and dtype == torch.float32:
+        level, reason = cpu.choose_level()
+        why += f"; {level} kernels: {reason}"
     return f"{chosen}: {why}"
 
 

@@ -316,19 +316,19 @@ def bits_per_byte(
     share = None if max_bytes is None else max(2, max_bytes // len(corpus.shards))
     total, count = 0.0, 0
     with torch.inference_mode():
-        weights = model.recurrent_weights()
+        reader = model.reader()
         for shard in corpus.shards:
             part = shard[:share]
             lanes = max(1, min(batch, len(part) // window))
             length = len(part) // lanes
             streams = np.ascontiguousarray(part[: length * lanes].reshape(lanes, length).T)
             bytes_ = torch.from_numpy(streams).long().to(device)
-            state = model.initial_state(lanes)
+            h, c = model.initial_state(lanes)
             for start in range(0, length - 1, window):
                 inputs = bytes_[start : min(start + window, length - 1)]
                 targets = bytes_[start + 1 : start + 1 + len(inputs)]
-                h, state = model.hidden_states(inputs, state, weights=weights)
-                logits = h @ model.w_out + model.b_out
+                states, h, c = reader.read(inputs, h, c)
+                logits = states @ model.w_out + model.b_out
                 loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
                 total, count = total + loss.item(), count + targets.numel()
     if not count:
