@@ -1,0 +1,1 @@
+"""Speed, each number a ratio measured in one run; nothing in the library imports this."""
