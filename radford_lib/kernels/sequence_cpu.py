@@ -68,7 +68,7 @@ def _forward(
     """h (T, B, H) and c_T; fills ``room`` with every step's activations, or each step's in turn."""
     steps, (batch, hidden) = len(bytes), h0.shape
     h_all = h0.new_empty(steps, batch, hidden)
-    zx = h0.new_empty(batch, 4 * hidden)
+    z, zx = h0.new_empty(2, batch, 4 * hidden)  # used at every step, so near the processor
     h, c = h0, c0
     for t in range(steps):
         k = t % len(room["gates"])
@@ -79,10 +79,10 @@ def _forward(
             torch.index_select(table_mx, 0, bytes[t], out=room["mx"][k])
             torch.mm(h, w_m, out=room["hm"][k])
             x = torch.mul(room["hm"][k], room["mx"][k], out=room["m"][k])
-        torch.mm(x, w_z, out=g)
-        g += torch.index_select(table_zx, 0, bytes[t], out=zx)  # addmm is slower on top of it
-        g[:, : 3 * hidden].sigmoid_()
-        g[:, 3 * hidden :].tanh_()
+        torch.mm(x, w_z, out=z)
+        z += torch.index_select(table_zx, 0, bytes[t], out=zx)  # addmm is slower on top of it
+        torch.sigmoid(z[:, : 3 * hidden], out=g[:, : 3 * hidden])
+        torch.tanh(z[:, 3 * hidden :], out=g[:, 3 * hidden :])
         i, f, o, u = g.chunk(4, dim=1)
         torch.mul(f, c, out=c_new).addcmul_(i, u)
         torch.tanh(c_new, out=tanh)
@@ -128,8 +128,6 @@ class _Sequence(torch.autograd.Function):
         dz = scratch.tensors["dz"]
         dh, dc = grad_h_last.clone(), grad_c_last.clone()
         dm, v, w = (torch.empty_like(dh) for _ in range(3))
-        back_z = w_z.t().contiguous()
-        back_m = None if w_m is None else w_m.t().contiguous()
 
         for t in reversed(range(len(h))):
             dh += grad_h[t]
@@ -138,13 +136,13 @@ class _Sequence(torch.autograd.Function):
                 dh, dc = dh - dh_kept, dc - dc_kept
             c_before = c[t - 1] if t else c0
             _gates_backward(gates[t], tanh_c[t], c_before, dh, dc, dz[t], v, w)
-            if back_m is None:
-                torch.mm(dz[t], back_z, out=dh)
+            if w_m is None:
+                torch.mm(dz[t], w_z.t(), out=dh)
             else:
-                torch.mm(dz[t], back_z, out=dm)
+                torch.mm(dz[t], w_z.t(), out=dm)
                 dhm = torch.mul(dm, kept["mx"][t], out=scratch.tensors["dhm"][t])
                 torch.mul(dm, kept["hm"][t], out=scratch.tensors["dmx"][t])
-                torch.mm(dhm, back_m, out=dh)
+                torch.mm(dhm, w_m.t(), out=dh)
             if alive is not None:
                 dh += dh_kept
                 dc += dc_kept
