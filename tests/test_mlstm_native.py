@@ -113,6 +113,18 @@ def test_a_number_that_is_no_byte_is_refused(native, wrong):
         run("mlstm", bytes_, tensors, backend="cpu")
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_is_not_a_number_stays_none(native, cell):
+    """Training stops on it, so the kernels must not hide it."""
+    bytes_, tensors = make_inputs(cell, 3, 2, 20)
+    with torch.no_grad():
+        tensors[-1][1, 17] = float("nan")
+        h, h_last, c_last = run(cell, bytes_, tensors)
+    assert h_last[1].isnan().all()
+    assert c_last[1].isnan().all()
+    assert not h[:, 0].isnan().any()
+
+
 # --- what holds to the bit ---------------------------------------------------------------------
 
 

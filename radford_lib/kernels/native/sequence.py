@@ -83,11 +83,10 @@ def run(
     return _read(window, pack(table_zx, w_z, table_mx, w_m), h0, c0)
 
 
-@torch.no_grad()
 def read(
     packed: Packed, bytes: Tensor, h0: Tensor, c0: Tensor, lengths: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As ``run``, with weights that are laid out already and without gradients."""
+    """As ``run``, with weights that are laid out already, and never with gradients."""
     return _read(_Window(_as_bytes(bytes), _as_lengths(lengths, len(bytes))), packed, h0, c0)
 
 
@@ -97,8 +96,8 @@ class _Window(NamedTuple):
 
 
 def _as_bytes(bytes: Tensor) -> Tensor:
-    whole = bytes.contiguous()
-    narrow = torch.empty(whole.shape, dtype=torch.uint8)
+    whole = bytes.cpu().contiguous()
+    narrow = whole.new_empty(whole.shape, dtype=torch.uint8)
     if not library().radford_narrow(whole.data_ptr(), narrow.data_ptr(), whole.numel()):
         raise UsageError(f"bytes must be in 0..255, not {int(whole.min())}..{int(whole.max())}")
     return narrow
@@ -107,14 +106,15 @@ def _as_bytes(bytes: Tensor) -> Tensor:
 def _as_lengths(lengths: Tensor | None, steps: int) -> Tensor | None:
     if lengths is None or int(lengths.min()) >= steps:
         return None
-    return lengths.long().contiguous()
+    # a copy: the backward pass reads them as they were
+    return lengths.to("cpu", torch.int64, copy=True).contiguous()
 
 
 def _read(window: _Window, packed: Packed, h0: Tensor, c0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     shapes = _activations(packed, steps=1, batch=window.bytes.shape[1], keep=False)
     sizes = [math.prod(shape) for shape in shapes.values()]
     # one piece, without views of it: they would cost as much as reading a single byte
-    scratch = torch.empty(sum(sizes), dtype=torch.float32)
+    scratch = h0.new_empty(sum(sizes))
     starts = itertools.accumulate(sizes, initial=scratch.data_ptr() // 4)
     places = {name: 4 * start for name, start in zip(shapes, starts, strict=False)}
     h, c_last = _forward(window, packed, h0, c0, places, keep=False)
@@ -138,8 +138,7 @@ def _forward(
     window: _Window, packed: Packed, h0: Tensor, c0: Tensor, places: dict[str, int], keep: bool
 ) -> tuple[Tensor, Tensor]:
     """h (T, B, H) and c_T (B, H); ``places`` are the addresses of the activations."""
-    h = torch.empty(*window.bytes.shape, packed.hidden, dtype=torch.float32)
-    c_last = torch.empty(h0.shape, dtype=torch.float32)
+    h, c_last = h0.new_empty(*window.bytes.shape, packed.hidden), h0.new_empty(h0.shape)
     state = {"h0": h0.contiguous(), "c0": c0.contiguous(), "h": h, "c_last": c_last}
     sequence = _struct(window, packed, places | addresses(state), keep)
     library().radford_forward(ctypes.byref(sequence))
