@@ -3,15 +3,28 @@
 import pytest
 import torch
 
-from radford_lib.errors import UsageError
+from radford_lib.errors import RadfordError, UsageError
 from radford_lib.kernels.lstm import lstm
 from radford_lib.kernels.mlstm import explain_backend, mlstm
+from radford_lib.kernels.native.build import library
 
 CELLS = ["mlstm", "lstm"]
 INPUTS = {
     "mlstm": ("table_mx", "table_zx", "w_mh", "w_zm", "h0", "c0"),
     "lstm": ("table_zx", "w_zh", "h0", "c0"),
 }
+
+
+@pytest.fixture(params=["native", "torch"])
+def level(request, monkeypatch) -> str:
+    """Each level of the CPU backend in turn."""
+    if request.param == "native":
+        try:
+            library()
+        except RadfordError as error:
+            pytest.skip(f"no compiled kernels: {error}")
+    monkeypatch.setenv("RADFORD_CPU_KERNELS", request.param)
+    return request.param
 
 
 def make_inputs(cell, steps, batch, hidden, *, dtype=torch.float32, seed=0):
@@ -62,7 +75,7 @@ def error_ratio(found, expected):
 @pytest.mark.parametrize(
     ("steps", "batch", "hidden"), [(1, 1, 1), (1, 3, 8), (7, 5, 13), (33, 2, 32), (129, 9, 17)]
 )
-def test_cpu_matches_the_float64_reference(cell, with_lengths, steps, batch, hidden):
+def test_cpu_matches_the_float64_reference(level, cell, with_lengths, steps, batch, hidden):
     lengths = None
     if with_lengths:  # from nothing at all to the whole window
         lengths = torch.linspace(0, steps, batch).long() if batch > 1 else torch.tensor([steps])
@@ -75,7 +88,8 @@ def test_cpu_matches_the_float64_reference(cell, with_lengths, steps, batch, hid
     for name, a, b, c in zip(names, found, unfused, expected, strict=True):
         ratio = error_ratio(a, c)
         assert ratio < 5e-6, (name, ratio)
-        assert ratio <= 3 * error_ratio(b, c) + 1e-7, name
+        if a.numel() >= 64:  # of fewer elements the error is luck
+            assert ratio <= 2 * error_ratio(b, c) + 1e-7, (name, ratio)
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
@@ -97,7 +111,7 @@ def test_gradients_agree_with_finite_differences(cell, backend):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_two_windows_equal_one(cell):
+def test_two_windows_equal_one(level, cell):
     bytes_, tensors = make_inputs(cell, 20, 4, 11)
     whole = outputs_and_gradients(cell, bytes_, tensors, None, "cpu")
 
@@ -116,7 +130,7 @@ def test_two_windows_equal_one(cell):
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_lengths_freeze_the_state_where_a_sequence_ends(cell, backend):
+def test_lengths_freeze_the_state_where_a_sequence_ends(level, cell, backend):
     bytes_, tensors = make_inputs(cell, 10, 4, 6)
     lengths = torch.tensor([10, 3, 0, 7])
     h, h_last, c_last = run(cell, bytes_, tensors, lengths, backend)
@@ -131,7 +145,7 @@ def test_lengths_freeze_the_state_where_a_sequence_ends(cell, backend):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_without_gradients_the_values_are_the_same(cell):
+def test_without_gradients_the_values_are_the_same(level, cell):
     bytes_, tensors = make_inputs(cell, 12, 3, 8)
     lengths = torch.tensor([12, 5, 1])
     kept = run(cell, bytes_, tensors, lengths, "cpu")
@@ -142,7 +156,7 @@ def test_without_gradients_the_values_are_the_same(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_runs_are_equal_to_the_bit_and_leave_earlier_graphs_alone(cell):
+def test_runs_are_equal_to_the_bit_and_leave_earlier_graphs_alone(level, cell):
     bytes_, tensors = make_inputs(cell, 15, 4, 10)
     first = run(cell, bytes_, tensors, backend="cpu")
     run(cell, bytes_.flip(0), tensors, backend="cpu")  # a second graph, while the first lives
@@ -170,7 +184,7 @@ def test_the_mlstm_is_the_published_one():
 
 
 def test_backends_explain_themselves():
-    assert explain_backend("cpu") == "cpu: float32 tensors on the CPU"
+    assert explain_backend("cpu").startswith("cpu: float32 tensors on the CPU; ")
     assert explain_backend("cpu", torch.float64).startswith("reference: no faster backend")
     assert explain_backend("cpu", backend="reference") == "reference: it was asked for"
     with pytest.raises(UsageError, match="unknown backend 'cuda': choose from auto"):

@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from radford_lib.cache import cache_folder, cached_folder
 from radford_lib.data import load_corpus, load_images, load_texts, official_weights_path
-from radford_lib.data.cache import cache_folder, cached_folder
 from radford_lib.data.commands import data_group
 from radford_lib.data.image_packs import resize
 from radford_lib.data.npy_stream import write_npy

@@ -107,7 +107,7 @@ def fetch(name: str, given: Path | None, size: int | None) -> None:
 @data_group.command()
 def where() -> None:
     """Show the folder of packs and the folder of what is derived from them."""
-    from radford_lib.data.cache import cache_folder
+    from radford_lib.cache import cache_folder
     from radford_lib.data.packs import data_folder
 
     folder = data_folder()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from radford_lib.data.cache import cached_folder
+from radford_lib.cache import cached_folder
 from radford_lib.data.image_set import ImageSet
 from radford_lib.data.npy_stream import write_npy
 from radford_lib.data.packs import Pack, PackFile, identity, require

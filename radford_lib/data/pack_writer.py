@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from radford_lib.data.cache import sweep
+from radford_lib.cache import sweep
 from radford_lib.data.npy_stream import write_npy
 from radford_lib.errors import RadfordError
 from radford_lib.files import sha256_file, write_text

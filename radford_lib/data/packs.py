@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from radford_lib.data.cache import cache_folder
+from radford_lib.cache import cache_folder
 from radford_lib.errors import RadfordError, UsageError
 from radford_lib.files import write_text
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from radford_lib.data.cache import cache_folder
+from radford_lib.cache import cache_folder
 from radford_lib.data.download import download
 from radford_lib.data.pack_writer import PackWriter, new_pack
 from radford_lib.data.packs import Pack, data_folder, read_manifest

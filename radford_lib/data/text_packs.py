@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from radford_lib.data.cache import cached_folder
+from radford_lib.cache import cached_folder
 from radford_lib.data.corpus import ByteCorpus
 from radford_lib.data.packs import Pack, PackFile, identity, require
 from radford_lib.data.texts import LabelledTexts

@@ -52,14 +52,12 @@ def transform(
     reading = [waiting.pop() for _ in range(min(batch, len(waiting)))]  # the text in each row
     read = [0] * len(reading)  # bytes of it that have been read
     with torch.inference_mode():
-        weights = model.recurrent_weights(dtype)
+        reader = model.reader(dtype)
         h, c = (s.clone() for s in model.initial_state(len(reading), dtype))
         while reading:
             rest = [encoded[n][at:] for n, at in zip(reading, read, strict=True)]
             window, lengths = _window(rest)
-            _, (h, c) = model.hidden_states(
-                window.to(c.device), (h, c), lengths.to(c.device), weights
-            )
+            _, h, c = reader.read(window.to(c.device), h, c, lengths.to(c.device))
             read = [at + taken for at, taken in zip(read, lengths.tolist(), strict=True)]
             going_on = []
             for row, n in enumerate(reading):
@@ -95,12 +93,12 @@ def unit_trace(model: ByteLanguageModel, text: str, unit: int) -> np.ndarray:
         raise UsageError(f"unit {unit} is not one of this model's 0..{model.hidden - 1}")
     values = []
     with torch.inference_mode():
-        weights = model.recurrent_weights()
-        state = model.initial_state(1)
-        bytes_ = torch.tensor(list(preprocess(text)), device=state[0].device)
+        reader = model.reader()
+        h, c = model.initial_state(1)
+        bytes_ = torch.tensor(list(preprocess(text)), device=c.device)
         for byte in bytes_:
-            _, state = model.hidden_states(byte.view(1, 1), state, weights=weights)
-            values.append(state[1][0, unit])
+            _, h, c = reader.read(byte.view(1, 1), h, c)
+            values.append(c[0, unit])
         return torch.stack(values).float().cpu().numpy()
 
 

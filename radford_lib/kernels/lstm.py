@@ -5,10 +5,9 @@ state: ``z_t = T[x_t] + h_{t-1} W``.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from radford_lib.kernels import sequence_cpu
+from radford_lib.kernels import cpu
 from radford_lib.kernels.mlstm import check_sequence, choose_backend, lstm_step
 
 
@@ -29,7 +28,7 @@ def lstm(
     check_sequence(bytes, table_zx, w_zh, h0, c0, lengths)
     chosen, _ = choose_backend(h0.device, h0.dtype, backend)
     if chosen == "cpu":
-        return sequence_cpu.run(F.embedding(bytes, table_zx), w_zh, h0, c0, lengths)
+        return cpu.run(bytes, table_zx, w_zh, h0, c0, lengths)
     if chosen == "triton":
         from radford_lib.kernels import sequence_triton  # imports triton
 

@@ -15,11 +15,10 @@ A byte has 256 values, so what it contributes is a row of a table, :math:`T^{mx}
 import importlib.util
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from radford_lib.errors import UsageError
-from radford_lib.kernels import sequence_cpu, triton_interpreter
+from radford_lib.kernels import cpu, triton_interpreter
 
 BACKENDS = ("auto", "reference", "cpu", "triton")
 
@@ -55,8 +54,7 @@ def mlstm(
         )
     chosen, _ = choose_backend(h0.device, h0.dtype, backend)
     if chosen == "cpu":
-        mx, zx = F.embedding(bytes, table_mx), F.embedding(bytes, table_zx)
-        return sequence_cpu.run(zx, w_zm, h0, c0, lengths, mx, w_mh)
+        return cpu.run(bytes, table_zx, w_zm, h0, c0, lengths, table_mx, w_mh)
     if chosen == "triton":
         from radford_lib.kernels import sequence_triton  # imports triton
 
@@ -138,6 +136,9 @@ def explain_backend(
 ) -> str:
     """One line for a reader: which backend runs such tensors, and why."""
     chosen, why = choose_backend(device, dtype, backend)
+    if chosen == "cpu" and dtype == torch.float32:
+        level, reason = cpu.choose_level()
+        why += f"; {level} kernels: {reason}"
     return f"{chosen}: {why}"
 
 

@@ -11,68 +11,79 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from radford_lib.kernels.memory import Block
+
 
 def run(
-    zx: Tensor,
+    bytes: Tensor,
+    table_zx: Tensor,
     w_z: Tensor,
     h0: Tensor,
     c0: Tensor,
     lengths: Tensor | None = None,
-    mx: Tensor | None = None,
+    table_mx: Tensor | None = None,
     w_m: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run the recurrence; with ``mx`` (T, B, H) and ``w_m`` (H, H) the mLSTM, without the LSTM.
+    """Run the recurrence; with ``table_mx`` and ``w_m`` the mLSTM, without them the LSTM.
 
-    zx: (T, B, 4H), what the bytes add to the pre-activations; w_z: (H, 4H); h0, c0: (B, H).
-    Returns h (T, B, H), h_T and c_T (B, H).
+    Shapes and results are those of :func:`radford_lib.kernels.mlstm.mlstm`; any float type.
     """
     alive = None
-    if lengths is not None and int(lengths.min()) < len(zx):
-        alive = torch.arange(len(zx))[:, None, None] < lengths[:, None]  # (T, B, 1)
-    inputs = [t for t in (zx, w_z, h0, c0, mx, w_m) if t is not None]
+    if lengths is not None and int(lengths.min()) < len(bytes):
+        alive = torch.arange(len(bytes))[:, None, None] < lengths[:, None]  # (T, B, 1)
+    inputs = [t for t in (table_zx, w_z, h0, c0, table_mx, w_m) if t is not None]
     if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
-        h, h_last, c_last = _Sequence.apply(zx, w_z, h0, c0, mx, w_m, alive)
+        h, h_last, c_last = _Sequence.apply(bytes, table_zx, w_z, h0, c0, table_mx, w_m, alive)
         return h, h_last, c_last
-    h, c, _ = _forward(zx, w_z, h0, c0, mx, w_m, alive, keep=False)
-    return h, h[-1].clone(), c
+    # one step's worth, used again and again; two cell states in turn: a frozen row needs both
+    scratch = {
+        name: h0.new_empty(shape)
+        for name, shape in _activations(1, 2, h0, table_mx is not None).items()
+    }
+    h, c = _forward(bytes, table_zx, w_z, h0, c0, table_mx, w_m, alive, scratch)
+    return h, h[-1].clone(), c.clone()
+
+
+def _activations(
+    steps: int, cells: int, h0: Tensor, multiplicative: bool
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of what the forward pass works in: ``cells`` cell states, of the others ``steps``."""
+    batch, hidden = h0.shape
+    shapes = {"gates": (steps, batch, 4 * hidden), "c": (cells, batch, hidden)}
+    of_m = ("mx", "hm", "m") if multiplicative else ()
+    return shapes | dict.fromkeys(("tanh_c", *of_m), (steps, batch, hidden))
 
 
 def _forward(
-    zx: Tensor,
+    bytes: Tensor,
+    table_zx: Tensor,
     w_z: Tensor,
     h0: Tensor,
     c0: Tensor,
-    mx: Tensor | None,
+    table_mx: Tensor | None,
     w_m: Tensor | None,
     alive: Tensor | None,
-    keep: bool,
-) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """h (T, B, H), c_T and, where ``keep``, the activations of every step for the backward pass.
-
-    Activations: gates (T, B, 4H), c and tanh c (T, B, H), h W^mh and m (T, B, H).
-    """
-    steps, batch, hidden = len(zx), *h0.shape
-    kept = steps if keep else 1  # one step's worth, used again and again, where nothing is kept
-    h_all = zx.new_empty(steps, batch, hidden)
-    gates = zx.new_empty(kept, batch, 4 * hidden)
-    # without keep, two cell states in turn: a frozen row needs the one before
-    c_all = zx.new_empty(steps if keep else 2, batch, hidden)
-    tanh_c = zx.new_empty(kept, batch, hidden)
-    hm = zx.new_empty(kept if mx is not None else 0, batch, hidden)
-    m = torch.empty_like(hm)
-
+    room: dict[str, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """h (T, B, H) and c_T; fills ``room`` with every step's activations, or each step's in turn."""
+    steps, (batch, hidden) = len(bytes), h0.shape
+    h_all = h0.new_empty(steps, batch, hidden)
+    z, zx = h0.new_empty(2, batch, 4 * hidden)  # used at every step, so near the processor
     h, c = h0, c0
     for t in range(steps):
-        k = t if keep else 0
-        if mx is not None and w_m is not None:
-            torch.mm(h, w_m, out=hm[k])
-            torch.mul(hm[k], mx[t], out=m[k])
-        g = gates[k]
-        torch.addmm(zx[t], h if mx is None else m[k], w_z, out=g)
-        g[:, : 3 * hidden].sigmoid_()
-        g[:, 3 * hidden :].tanh_()
+        k = t % len(room["gates"])
+        g, tanh, h_new = room["gates"][k], room["tanh_c"][k], h_all[t]
+        c_new = room["c"][t % len(room["c"])]
+        x = h
+        if table_mx is not None and w_m is not None:
+            torch.index_select(table_mx, 0, bytes[t], out=room["mx"][k])
+            torch.mm(h, w_m, out=room["hm"][k])
+            x = torch.mul(room["hm"][k], room["mx"][k], out=room["m"][k])
+        torch.mm(x, w_z, out=z)
+        z += torch.index_select(table_zx, 0, bytes[t], out=zx)  # addmm is slower on top of it
+        torch.sigmoid(z[:, : 3 * hidden], out=g[:, : 3 * hidden])
+        torch.tanh(z[:, 3 * hidden :], out=g[:, 3 * hidden :])
         i, f, o, u = g.chunk(4, dim=1)
-        c_new, h_new, tanh = c_all[t if keep else t % 2], h_all[t], tanh_c[k]
         torch.mul(f, c, out=c_new).addcmul_(i, u)
         torch.tanh(c_new, out=tanh)
         torch.mul(o, tanh, out=h_new)
@@ -80,7 +91,7 @@ def _forward(
             torch.where(alive[t], c_new, c, out=c_new)
             torch.where(alive[t], h_new, h, out=h_new)
         h, c = h_new, c_new
-    return h_all, c.clone(), (gates, c_all, tanh_c, hm, m)
+    return h_all, c
 
 
 class _Sequence(torch.autograd.Function):
@@ -89,55 +100,60 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        zx: Tensor,
+        bytes: Tensor,
+        table_zx: Tensor,
         w_z: Tensor,
         h0: Tensor,
         c0: Tensor,
-        mx: Tensor | None,
+        table_mx: Tensor | None,
         w_m: Tensor | None,
         alive: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        h, c_last, activations = _forward(zx, w_z, h0, c0, mx, w_m, alive, keep=True)
-        ctx.save_for_backward(w_z, h0, c0, mx, w_m, alive, h, *activations)
-        return h, h[-1].clone(), c_last
+        steps = len(bytes)
+        ctx.kept = Block(_activations(steps, steps, h0, table_mx is not None), h0.dtype)
+        h, c = _forward(bytes, table_zx, w_z, h0, c0, table_mx, w_m, alive, ctx.kept.tensors)
+        ctx.save_for_backward(bytes, w_z, h0, c0, w_m, alive, h)
+        return h, h[-1].clone(), c.clone()
 
     @staticmethod
     @once_differentiable
     def backward(
         ctx: Any, grad_h: Tensor, grad_h_last: Tensor, grad_c_last: Tensor
     ) -> tuple[Tensor | None, ...]:
-        w_z, h0, c0, mx, w_m, alive, h, gates, c, tanh_c, hm, m = ctx.saved_tensors
-        steps, batch, hidden = h.shape
-        dz = torch.empty_like(gates)
-        dhm, dmx = torch.empty_like(hm), torch.empty_like(hm)
+        bytes, w_z, h0, c0, w_m, alive, h = ctx.saved_tensors
+        kept = ctx.kept.tensors
+        gates, c, tanh_c = kept["gates"], kept["c"], kept["tanh_c"]
+        of_m = dict.fromkeys(("dhm", "dmx"), h.shape) if w_m is not None else {}
+        scratch = Block({"dz": gates.shape, **of_m}, h.dtype)
+        dz = scratch.tensors["dz"]
         dh, dc = grad_h_last.clone(), grad_c_last.clone()
         dm, v, w = (torch.empty_like(dh) for _ in range(3))
-        back_z = w_z.t().contiguous()
-        back_m = None if w_m is None else w_m.t().contiguous()
 
-        for t in reversed(range(steps)):
+        for t in reversed(range(len(h))):
             dh += grad_h[t]
             if alive is not None:  # a frozen row hands its gradient on untouched
                 dh_kept, dc_kept = dh.masked_fill(alive[t], 0), dc.masked_fill(alive[t], 0)
                 dh, dc = dh - dh_kept, dc - dc_kept
             c_before = c[t - 1] if t else c0
             _gates_backward(gates[t], tanh_c[t], c_before, dh, dc, dz[t], v, w)
-            if back_m is None:
-                torch.mm(dz[t], back_z, out=dh)
+            if w_m is None:
+                torch.mm(dz[t], w_z.t(), out=dh)
             else:
-                torch.mm(dz[t], back_z, out=dm)
-                torch.mul(dm, mx[t], out=dhm[t])
-                torch.mul(dm, hm[t], out=dmx[t])
-                torch.mm(dhm[t], back_m, out=dh)
+                torch.mm(dz[t], w_z.t(), out=dm)
+                dhm = torch.mul(dm, kept["mx"][t], out=scratch.tensors["dhm"][t])
+                torch.mul(dm, kept["hm"][t], out=scratch.tensors["dmx"][t])
+                torch.mm(dhm, w_m.t(), out=dh)
             if alive is not None:
                 dh += dh_kept
                 dc += dc_kept
 
-        flat_dz = dz.view(steps * batch, 4 * hidden)
+        table_zx = _sum_by_byte(bytes, dz)
         if w_m is None:
-            return dz, _sum_of_outer(h0, h, dz), dh, dc, None, None, None
-        dw_z = m.view(steps * batch, hidden).t() @ flat_dz
-        return dz, dw_z, dh, dc, dmx, _sum_of_outer(h0, h, dhm), None
+            return None, table_zx, sum_of_outer(h0, h, dz), dh, dc, None, None, None
+        dw_z = kept["m"].flatten(0, 1).t() @ dz.flatten(0, 1)
+        dw_m = sum_of_outer(h0, h, scratch.tensors["dhm"])
+        table_mx = _sum_by_byte(bytes, scratch.tensors["dmx"])
+        return None, table_zx, dw_z, dh, dc, table_mx, dw_m, None
 
 
 def _gates_backward(
@@ -168,7 +184,13 @@ def _gates_backward(
     torch.addcmul(v, v, f, value=-1, out=dz_f)  # dc c_before f (1 - f)
 
 
-def _sum_of_outer(h0: Tensor, h: Tensor, d: Tensor) -> Tensor:
+def _sum_by_byte(bytes: Tensor, d: Tensor) -> Tensor:
+    """Gradient of a table (256, G) from that of its rows (T, B, G): those of each byte, summed."""
+    rows = d.flatten(0, 1)
+    return torch.zeros(256, rows.shape[1], dtype=d.dtype).index_add_(0, bytes.flatten(), rows)
+
+
+def sum_of_outer(h0: Tensor, h: Tensor, d: Tensor) -> Tensor:
     """Sum over steps and rows of h_{t-1} (outer) d_t: one product, and one for the first step."""
     first = h0.t() @ d[0]
     if len(h) == 1:

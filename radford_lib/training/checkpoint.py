@@ -29,6 +29,7 @@ _LIBRARY = Path(radford_lib.__file__).parent
 # A change in any of these may change what a run computes, so it starts a new checkpoint.
 _SOURCES_THAT_DECIDE = ("kernels", "models", "training")
 _HOW_IT_COMPUTES = ("foreach", "fused", "capturable")  # options of an optimiser, not of a run
+_KINDS = (".py", ".cpp", ".h")
 
 
 def fingerprint(config: Any, data_sha256: str) -> str:
@@ -51,7 +52,8 @@ def fingerprint(config: Any, data_sha256: str) -> str:
 @functools.cache
 def _sources_sha256() -> str:
     # once a process: what it imported does not change when a file is edited meanwhile
-    sources = [p for name in _SOURCES_THAT_DECIDE for p in (_LIBRARY / name).rglob("*.py")]
+    folders = [_LIBRARY / name for name in _SOURCES_THAT_DECIDE]
+    sources = [p for folder in folders for kind in _KINDS for p in folder.rglob(f"*{kind}")]
     return sha256_tree(sources, _LIBRARY)
 
 

@@ -408,19 +408,19 @@ def bits_per_byte(
     share = None if max_bytes is None else max(2, max_bytes // len(corpus.shards))
     total, count = 0.0, 0
     with torch.inference_mode():
-        weights = model.recurrent_weights(dtype)
+        reader = model.reader(dtype)
         for shard in corpus.shards:
             part = shard[:share]
             lanes = max(1, min(batch, len(part) // window))
             length = len(part) // lanes
             streams = np.ascontiguousarray(part[: length * lanes].reshape(lanes, length).T)
             bytes_ = torch.from_numpy(streams).long().to(device)
-            state = model.initial_state(lanes, dtype)
+            h, c = model.initial_state(lanes, dtype)
             for start in range(0, length - 1, window):
                 inputs = bytes_[start : min(start + window, length - 1)]
                 targets = bytes_[start + 1 : start + 1 + len(inputs)]
-                h, state = model.hidden_states(inputs, state, weights=weights)
-                logits = h.to(model.w_out.dtype) @ model.w_out + model.b_out
+                states, h, c = reader.read(inputs, h, c)
+                logits = states.to(model.w_out.dtype) @ model.w_out + model.b_out
                 loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
                 total, count = total + loss.item(), count + targets.numel()
     if not count:

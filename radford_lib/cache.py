@@ -1,4 +1,4 @@
-"""The cache: folders derived from packs, each whole or absent, safe to share between processes."""
+"""The cache: derived folders, each whole or absent, safe to share between processes."""
 
 import atexit
 import functools

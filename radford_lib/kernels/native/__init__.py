@@ -1,0 +1,1 @@
+"""The CPU kernels in C++: built on first use (``build``), one autograd node (``sequence``)."""
