@@ -22,8 +22,8 @@ from benchmarks import dcgan_norm
 from benchmarks.dcgan_peers import COMPILED_PEERS, CPU_PEERS, GPU_PEERS, Peer, PlainTrainer
 from benchmarks.gpu_timing import copy_ceiling, gemm_ceiling
 from benchmarks.h200_kernels import Row, Settings
-from benchmarks.interleaved import median_seconds
 from radford_lib.data.image_set import ImageSet
+from radford_lib.machine_room.timing import interleave
 from radford_lib.models.dcgan import find_shape
 from radford_lib.training.distributed import Ranks
 from radford_lib.training.gan import GanConfig, convolution_search, start
@@ -31,6 +31,7 @@ from radford_lib.training.gan_data import Batches
 from radford_lib.training.gan_step import Updates
 
 OURS = "ours"
+GPU_SAMPLING = {"rounds": 7, "sample_seconds": 0.1, "wait_seconds": 0}
 Rows = list[dict[str, Any]]
 Job = Callable[[], Rows]
 
@@ -77,7 +78,7 @@ def our_step(shape: str, width: int, batch: int, device: str) -> tuple[Callable[
 
 def step_rows(
     shape: str, width: int, batch: int, device: str, peers: dict[str, Peer], gemm_flops: float,
-    *, rounds: int, calls: int,
+    **sampling: Any,
 ) -> Rows:  # fmt: skip
     """One row for each way to train; a peer that fails says why."""
     steps: dict[str, Callable[[], object]] = {}
@@ -91,7 +92,8 @@ def step_rows(
                 traceback.print_exc()
                 failed.append({"peer": name, "error": f"{type(error).__name__}: {error}"[:300]})
         steps[OURS], first[OURS] = our_step(shape, width, batch, device)
-        seconds = median_seconds(steps, device, rounds=rounds, calls=calls)
+        timings = interleave(steps, device=device, **sampling)
+    seconds = {name: timing.median for name, timing in timings.items()}
     labels = {"what": "step", "shape": shape, "width": width, "batch": batch}
     flops = step_flops(shape, width) * batch
     return [
@@ -99,7 +101,8 @@ def step_rows(
         | {
             "peer": name, "ms": value * 1e3, "images_per_s": batch / value,
             "tflop_per_s": flops / value / 1e12, "share_of_gemm": flops / value / gemm_flops,
-            "against_ours": value / seconds[OURS], "first_steps_s": first[name],
+            "against_ours": timings[OURS].times_faster_than(timings[name]),
+            "first_steps_s": first[name],
         }
         for name, value in seconds.items()
     ] + [labels | row for row in failed]  # fmt: skip
@@ -110,7 +113,7 @@ def gpu_jobs(device: str, quick: bool, gemm: float, copy: float) -> dict[str, Jo
     few = {name: GPU_PEERS[name] for name in ("eager bf16, NHWC", "bf16 NHWC, graph")}
 
     def steps(shape: str, width: int, batch: int, peers: dict[str, Peer]) -> Job:
-        return lambda: step_rows(shape, width, batch, device, peers, gemm, rounds=7, calls=10)
+        return lambda: step_rows(shape, width, batch, device, peers, gemm, **GPU_SAMPLING)
 
     jobs: dict[str, Job] = {
         "lsun64 128": steps("lsun64", 128, 128, GPU_PEERS),
@@ -141,21 +144,19 @@ def cpu_jobs(quick: bool, compiled: bool, gemm: float, copy: float) -> dict[str,
     if compiled:
         peers["channels last, compiled"] = Peer(channels_last=True, compiled="default")
 
-    def steps(width: int, batch: int, rounds: int, calls: int) -> Job:
-        return lambda: step_rows(
-            "svhn32", width, batch, "cpu", peers, gemm, rounds=rounds, calls=calls
-        )
+    def steps(width: int, batch: int, **sampling: Any) -> Job:
+        return lambda: step_rows("svhn32", width, batch, "cpu", peers, gemm, **sampling)
 
     if quick:
         return {
-            "svhn32 4": steps(4, 8, 2, 1),
+            "svhn32 4": steps(4, 8, rounds=2, sample_seconds=0, wait_seconds=0),
             "batch norm": lambda: dcgan_norm.rows(
                 4, [(16, 4, 2)], torch.float32, "cpu", copy, most_sets=2
             ),
         }
     return {
-        "svhn32 32": steps(32, 32, 9, 3),
-        "svhn32 64": steps(64, 128, 5, 1),
+        "svhn32 32": steps(32, 32, rounds=9),
+        "svhn32 64": steps(64, 128, rounds=5),
         "batch norm": lambda: dcgan_norm.rows(
             32, [(32, 16, 1), (64, 8, 1), (64, 8, 2), (128, 4, 2)], torch.float32, "cpu", copy
         ),

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.interleaved import median_seconds
 from radford_lib.kernels.grouped_batch_norm import grouped_batch_norm_act
+from radford_lib.machine_room.timing import interleave
 from radford_lib.training.gan_step import on_stream, record
 
 # (channels, side, groups) of the batch norms of the 64-pixel nets, at their own width
@@ -77,8 +77,8 @@ def measure(
             compute()
         replays[name] = record(compute, stream)
         replays[name]()
-    found = median_seconds(replays, device, rounds=5, calls=2)
-    return {name: seconds / sets for name, seconds in found.items()}
+    found = interleave(replays, device=device, rounds=5, sample_seconds=0.1, wait_seconds=0)
+    return {name: timing.median / sets for name, timing in found.items()}
 
 
 def rows(

@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks import mlstm
-from benchmarks.timing import Timing, interleave
+from radford_lib.machine_room import ladder
+from radford_lib.machine_room.timing import Timing, interleave
 
 
 def test_samples_left_alone_are_believed_else_the_faster_half():
@@ -27,7 +28,7 @@ def test_candidates_take_turns():
 
 
 def test_every_candidate_is_measured():
-    rows = mlstm.cpu_table(16, 2, 4, 1, compiled=False, rounds=1, sample_seconds=0, wait_seconds=0)
+    rows = ladder.cpu_table(16, 2, 4, 1, compiled=False, rounds=1, sample_seconds=0, wait_seconds=0)
     assert {"naive", "nn.LSTM", "ours, torch"} <= {row["candidate"] for row in rows}
     for row in rows:
         assert row["share_of_ceiling"] > 0

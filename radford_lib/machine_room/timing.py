@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 QUIET = 0.15  # cores that others may use in a sample that counts as left alone
 ENOUGH = 3  # such samples to take the median of
 _TICKS = 100  # of /proc/stat in a second: USER_HZ, the same on every Linux
@@ -45,26 +47,31 @@ class Timing:
 def interleave(
     candidates: dict[str, Callable[[], object]],
     *,
+    device: str | torch.device = "cpu",
     rounds: int = 7,
     sample_seconds: float = 0.3,
     wait_seconds: float = 2.0,
 ) -> dict[str, Timing]:
     """Time each candidate ``rounds`` times in turn, every other round in reverse order.
 
-    A sample is as many calls as take about ``sample_seconds``, after a warm-up and up to
-    ``wait_seconds`` of waiting for other processes to pause.
+    A sample is as many calls as take about ``sample_seconds``, with the wait for ``device`` to
+    have done them, after a warm-up and up to ``wait_seconds`` of waiting for other processes to
+    pause.
     """
+    device = torch.device(device)
     timings = {}
     for name, call in candidates.items():
         call()
+        finish(device)
         started = time.perf_counter()
         call()
+        finish(device)
         elapsed = time.perf_counter() - started
         timings[name] = Timing(calls=max(1, round(sample_seconds / elapsed)))
     for number in range(rounds):
         for name in candidates if number % 2 == 0 else reversed(candidates):
             wait_until_quiet(wait_seconds)
-            _take_sample(candidates[name], timings[name])
+            _take_sample(candidates[name], timings[name], device)
     return timings
 
 
@@ -80,11 +87,18 @@ def wait_until_quiet(seconds: float) -> bool:
     return False
 
 
-def _take_sample(call: Callable[[], object], timing: Timing) -> None:
+def finish(device: torch.device) -> None:
+    """Return when ``device`` has done all it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _take_sample(call: Callable[[], object], timing: Timing, device: torch.device) -> None:
     begin = _others_seconds()
     started = time.perf_counter()
     for _ in range(timing.calls):
         call()
+    finish(device)
     elapsed = time.perf_counter() - started
     timing.seconds.append(elapsed / timing.calls)
     timing.others.append(max(0.0, _others_seconds() - begin) / elapsed)
