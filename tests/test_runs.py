@@ -168,3 +168,18 @@ def test_plain_papermill_runs_percent_scripts(book):
         cwd=book.root, capture_output=True, text=True,
     )  # fmt: skip
     assert "steps: int (default 5)" in typed.stdout
+
+
+def test_a_chapter_that_measures_time_runs_alone_after_the_others(book):
+    source = book.source("a/one")
+    source.write_text(
+        "# ---\n# jupyter:\n#   radford: {alone: true}\n# ---\n\n" + source.read_text()
+    )
+    assert {o.state for o in go(book, jobs=2).values()} == {"ran"}
+    one, two = (
+        nbformat.read(book.executed("smoke", name), as_version=4).metadata
+        for name in ("a/one", "b/two")
+    )
+    assert one["radford"]["alone"]
+    assert not two["radford"]["alone"]
+    assert one["papermill"]["start_time"] > two["papermill"]["end_time"]

@@ -35,6 +35,7 @@ class Plan:
     code_sha256: str
     library_sha256: str
     torch: str
+    alone: bool  # whether it measures time, so that no other chapter may run beside it
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -61,14 +62,16 @@ def plan(book: Book, profile: str, chapter: str, typed: dict[str, str]) -> Plan:
     """What running ``chapter`` would mean now; ``UsageError`` for a parameter it cannot take."""
     changed = resolve_parameters(book, profile, chapter, typed)
     defaults = {n: about["default"] for n, about in inspect_parameters(book, chapter).items()}
+    notebook = read_chapter(book.source(chapter))
     return Plan(
         chapter=chapter,
         profile=profile,
         changed=changed,
         parameters=defaults | changed,
-        code_sha256=code_sha256(read_chapter(book.source(chapter))),
+        code_sha256=code_sha256(notebook),
         library_sha256=provenance.library_sha256(),
         torch=provenance.versions()["torch"],
+        alone=bool(notebook.metadata.get("radford", {}).get("alone", False)),
     )
 
 
@@ -123,7 +126,8 @@ def run(
     """Run chapters of ``book`` under ``profile`` (all if none is named), side by side.
 
     ``typed`` are parameters as text, for every chapter named; ``jobs`` is how many chapters run at
-    a time (default: one a core). A chapter that fails stops no other. Raises ``UsageError`` for an
+    a time (default: one a core). Those whose header says ``radford: {alone: true}`` follow one by
+    one, each with all cores. A chapter that fails stops no other. Raises ``UsageError`` for an
     unknown chapter, profile or parameter, ``RadfordError`` where the runs cannot be written.
     """
     book.check_profile(profile)
@@ -132,8 +136,11 @@ def run(
         due = [wanted for wanted in plans if force or not is_current(book, wanted)]
         current = [wanted.chapter for wanted in plans if wanted not in due]
         outcomes = [Outcome(chapter, "unchanged") for chapter in current]
-        if due:
-            outcomes += run_side_by_side(book, due, jobs, progress)
+        together = [wanted for wanted in due if not wanted.alone]
+        alone = [wanted for wanted in due if wanted.alone]
+        for group, at_a_time in ((together, jobs), (alone, 1)):
+            if group:
+                outcomes += run_side_by_side(book, group, at_a_time, progress)
     return sorted(outcomes, key=lambda outcome: outcome.chapter)
 
 
