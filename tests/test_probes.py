@@ -62,8 +62,8 @@ def test_svm_matches_sklearn_with_fewer_examples_than_features() -> None:
 
 def test_svm_sketches_many_features(monkeypatch: pytest.MonkeyPatch) -> None:
     """The preconditioner for features too many to decompose changes the way, not the place."""
-    monkeypatch.setattr("radford_lib.probes.svm._EXACT", 10)
-    monkeypatch.setattr("radford_lib.probes.svm._SKETCH", 32)
+    monkeypatch.setattr("radford_lib.probes.newton._EXACT", 10)
+    monkeypatch.setattr("radford_lib.probes.newton._SKETCH", 32)
     against_sklearn(*clusters(600, 250, 3), 1e-3)
 
 
@@ -71,10 +71,36 @@ def test_svm_reads_blocks_and_half_precision(monkeypatch: pytest.MonkeyPatch) ->
     x, y = clusters(500, 120, 5)
     half = x.astype(np.float16)
     whole = fit_l2_svm(half.astype(np.float32), y, c=1e-3)
-    monkeypatch.setattr("radford_lib.probes.svm._BLOCK_ELEMENTS", 120 * 77)
+    monkeypatch.setattr("radford_lib.probes.rows._ELEMENTS", {"cpu": 120 * 77, "cuda": 120 * 77})
+    monkeypatch.setattr("radford_lib.probes.rows._FLUSH", 100)
     blocks = fit_l2_svm(half, y, c=1e-3)
     np.testing.assert_allclose(blocks.objective, whole.objective, rtol=1e-5)
     assert np.mean(blocks.predict(half) == whole.predict(half)) >= 0.998
+
+
+@pytest.mark.parametrize("n", [300, 60])
+def test_svm_is_sure_of_its_gap_on_features_with_a_large_offset(n: int) -> None:
+    """The margins of such features lose most digits in float32; what is said must hold."""
+    x, y = clusters(n, 90, 3)
+    x = x + np.float32(100)
+    c = 1e-2
+    svm = fit_l2_svm(x, y, c=c)
+    with_ones = np.column_stack([x.astype(np.float64), np.ones(n)])
+    for k in range(3):
+        w = np.append(svm.weights[k].astype(np.float64), svm.intercept[k])
+        sign = np.where(y == k, 1.0, -1.0)
+        hinge = np.maximum(0, 1 - sign * (with_ones @ w))
+        gradient = w - 2 * c * with_ones.T @ (sign * hinge)
+        assert 0.5 * gradient @ gradient <= 1e-5 * svm.objective[k]
+        assert svm.gap[k] <= 1e-6 * svm.objective[k]
+
+
+def test_svm_needs_no_feature_that_varies() -> None:
+    labels = np.array([0, 1, 1] * 10)
+    for x in (np.ones((30, 4), np.float32), np.zeros((30, 4), np.float32)):
+        svm = fit_l2_svm(x, labels, c=1.0)
+        assert (svm.predict(x) == 1).all()
+        assert (svm.gap <= 1e-6 * svm.objective).all()
 
 
 def test_svm_path_equals_single_fits_and_repeats_itself() -> None:
@@ -118,6 +144,7 @@ def test_svm_says_when_it_stopped_early() -> None:
         (lambda x, y: (x, y * 2), "class 1 has no training example"),
         (lambda x, y: (x, y.astype(float)), "labels must be integers"),
         (lambda x, y: (np.where(x == x[3, 2], np.nan, x), y), "first in row 3"),
+        (lambda x, y: (x * np.float32(1e20), y), "beyond 1e.15 in size: divide them first"),
         (lambda x, y: (x[0], y), "must be .examples, features."),
         (lambda x, y: (x[:0], y[:0]), "must be .examples, features."),
     ],

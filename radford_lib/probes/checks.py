@@ -4,11 +4,14 @@ import numpy as np
 
 from radford_lib.errors import RadfordError
 
+_LARGEST = 1e15  # squares of larger features, summed over examples, leave float32
+
 
 def check_features(features: np.ndarray, what: str = "features") -> np.ndarray:
     """``features`` as a floating (N, F) array, N >= 1, uncopied where it is one already.
 
-    Raises ``RadfordError`` for any other shape, and for NaN or infinity (found block by block).
+    Raises ``RadfordError`` for any other shape, for NaN or infinity (found block by block) and for
+    features beyond 1e15 in size.
     """
     checked = np.asarray(features)
     if checked.ndim != 2 or 0 in checked.shape:
@@ -22,6 +25,8 @@ def check_features(features: np.ndarray, what: str = "features") -> np.ndarray:
         if not finite.all():
             row = start + int(finite.argmin())
             raise RadfordError(f"{what} hold NaN or infinity, first in row {row}")
+        if checked.itemsize > 2 and np.abs(checked[start : start + 4096]).max() > _LARGEST:
+            raise RadfordError(f"{what} are beyond {_LARGEST:.0e} in size: divide them first")
     return checked
 
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from radford_lib.errors import RadfordError
-from radford_lib.probes.svm import C_GRID, fit_l2_svm_path
+from radford_lib.probes.svm import C_GRID, accuracies, fit_l2_svm_path
 
 
 @dataclass(frozen=True)
@@ -27,20 +28,27 @@ class Transfer:
     test_accuracy: float
 
 
-def probe(train: Part, valid: Part, test: Part, c_grid: Sequence[float] = C_GRID) -> Transfer:
+def probe(
+    train: Part,
+    valid: Part,
+    test: Part,
+    c_grid: Sequence[float] = C_GRID,
+    *,
+    device: str | torch.device | None = None,
+) -> Transfer:
     """Fit an L2-SVM for each C on ``train``, keep the best on ``valid``, score it on ``test``.
 
     Source: section 5.1 of the paper (regularised linear L2-SVM) and, for the choice of C,
     svhn/svhn_semisup_analysis.py of the official code. Equal validation scores go to the smaller C.
     """
-    fits = fit_l2_svm_path(train.x, train.y, c_grid=c_grid)
-    scores = [svm.accuracy(valid.x, valid.y) for svm in fits]
+    fits = fit_l2_svm_path(train.x, train.y, c_grid=c_grid, device=device)
+    scores = accuracies(fits, valid.x, valid.y, device)
     best = fits[int(np.argmax(scores))]
     return Transfer(
         c=best.c,
-        train_accuracy=best.accuracy(train.x, train.y),
-        valid_accuracy=max(scores),
-        test_accuracy=best.accuracy(test.x, test.y),
+        train_accuracy=best.accuracy(train.x, train.y, device),
+        valid_accuracy=float(scores.max()),
+        test_accuracy=best.accuracy(test.x, test.y, device),
     )
 
 
@@ -53,6 +61,7 @@ def label_efficiency(
     draws: int,
     seed: int,
     c_grid: Sequence[float] = C_GRID,
+    device: str | torch.device | None = None,
 ) -> dict[int, np.ndarray]:
     """Test accuracies (draws,) with only so many labels of each class, by that number.
 
@@ -65,9 +74,10 @@ def label_efficiency(
         valid_scores, test_scores = [], []
         for _ in range(draws):
             chosen = balanced_draw(train.y, count, rng)
-            fits = fit_l2_svm_path(train.x[chosen], train.y[chosen], c_grid=c_grid)
-            valid_scores.append([svm.accuracy(valid.x, valid.y) for svm in fits])
-            test_scores.append([svm.accuracy(test.x, test.y) for svm in fits])
+            x, y = train.x[chosen], train.y[chosen]
+            fits = fit_l2_svm_path(x, y, c_grid=c_grid, device=device)
+            valid_scores.append(accuracies(fits, valid.x, valid.y, device))
+            test_scores.append(accuracies(fits, test.x, test.y, device))
         best = int(np.argmax(np.mean(valid_scores, 0)))
         found[count] = np.array(test_scores)[:, best]
     return found
