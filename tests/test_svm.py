@@ -32,6 +32,7 @@ def objective(x, y, svm, label):
 def test_it_is_scikit_learns_linear_svc(monkeypatch, n, features, exact):
     if not exact:
         monkeypatch.setattr("radford_lib.probes.newton._EXACT", 2)
+        monkeypatch.setattr("radford_lib.probes.newton._SPAN", 2)
     x, y = problem(n, features)
     svm = fit_l2_svm(x, y, c=0.01, tolerance=1e-8)
     other = LinearSVC(C=0.01, dual=True, tol=1e-7, max_iter=200_000, random_state=0)

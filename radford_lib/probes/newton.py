@@ -34,7 +34,8 @@ import torch.nn.functional as F
 from radford_lib.probes.rows import Rows, full_float32
 
 _CG_LIMIT = 400  # passes for one Newton step
-_EXACT = 2560  # examples or features up to which all eigenvectors are found
+_EXACT = 2560  # features up to which all eigenvectors are found
+_SPAN = 6144  # examples up to which all are found, where features are more
 _SKETCH = 256  # eigenvectors that are approximated beyond that
 
 
@@ -111,7 +112,7 @@ def minimise(
     y = torch.from_numpy(signs).to(data.device)
     with full_float32():
         start = None
-        if len(data) < min(data.x.shape[1], _EXACT):
+        if len(data) < data.x.shape[1] and len(data) <= _SPAN:
             start = _solve_in_span(data, y, grid, loss, 0.1 * tolerance, max_iterations)
         state = _newton(data, y, grid, loss, tolerance, max_iterations, start=start)
     worst = float((state.gap / state.objective).max())
