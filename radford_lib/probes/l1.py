@@ -12,9 +12,10 @@ over X), and minimises the quadratic model exactly (``radford_lib.probes.lasso``
 is on P itself.
 
 Others minimise P by coordinate descent, which correlated features slow down. On the features of a
-byte mLSTM, 6,920 x 4,096 (one thread, processor time): skglm 0.5 takes about 50 times as long as
-this at C = 2^-3, celer 0.7 is slower still, and liblinear takes as long as this does where it stops
-two digits earlier and longer as C grows. ``benchmarks/probe.py`` measures against liblinear.
+byte mLSTM (processor time of one thread, at the others' own tolerances, which leave P some 1e-6
+above this): liblinear takes 1.8 times as long for nine C on 6,920 x 4,096, and 8.6 times for
+eight on 25,000 x 4,096; celer 0.7 and skglm 0.5 are behind liblinear, by more the larger C is.
+``benchmarks/probe.py`` measures it.
 
 Every solution carries its duality gap: the probabilities of error, scaled until no feature's
 correlation with them exceeds 1, are a feasible point of the dual.
