@@ -1,14 +1,15 @@
 """The whole DCGAN step, D's update and G's, ours beside others' in one run; and its batch norm.
 
-``python -m benchmarks.dcgan --device cpu|cuda`` prints a table, ``--out FILE`` writes the rows as
-JSON too. Peers are timed in turns and their medians given, with images/s, FLOP/s by the count of
-what the step must compute, and the share of the matrix product's rate of the same run. What
-``torch.compile`` takes is given apart; on a CPU it is only tried with ``--compile``.
+``radford bench dcgan`` prints a table and keeps the rows; ``python -m benchmarks.dcgan`` has
+options of its own. Peers are timed in turns and their medians given, with images/s, FLOP/s by the
+count of what the step must compute, and the share of the matrix product's rate of the same run.
+What ``torch.compile`` takes is given apart; on a CPU it is only tried with ``--compile``.
 """
 
 import argparse
 import functools
 import json
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -215,7 +216,7 @@ def run(
     rows: Rows = [
         {"what": "machine", "peer": name, "tflop_per_s": gemm / 1e12, "gb_per_s": copy / 1e9}
     ]
-    print(line(rows[0]), flush=True)
+    report(line(rows[0]))
     for key, job in all_jobs(device, quick, compiled).items():
         if only not in key or time.perf_counter() - started > limit:
             continue
@@ -226,11 +227,21 @@ def run(
             traceback.print_exc()
             found = [{"what": key, "peer": "", "error": f"{type(error).__name__}: {error}"[:300]}]
         rows += found
-        print("\n".join(map(line, found)))
-        print(f"# {key}: {time.perf_counter() - begun:.1f} s", flush=True)
+        report(as_text(found))
+        report(f"# {key}: {time.perf_counter() - begun:.1f} s")
         if is_gpu:
             torch.cuda.empty_cache()
     return rows
+
+
+def report(text: str) -> None:
+    """Show what has been measured so far beside the table, which comes at the end."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def as_text(rows: Rows) -> str:
+    """The rows as one table."""
+    return "\n".join(map(line, rows))
 
 
 def line(row: dict[str, Any]) -> str:
@@ -265,6 +276,7 @@ def main() -> int:
     rows = run(
         given.device, given.quick, compiled=given.compile, limit=given.limit, only=given.only
     )
+    print(as_text(rows))
     if given.out is not None:
         given.out.write_text(json.dumps(rows, indent=1))
     return int(any("error" in row for row in rows))

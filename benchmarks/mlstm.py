@@ -1,16 +1,19 @@
-"""Training steps of a byte mLSTM on a CPU: what each way of writing them reaches.
+"""Training steps of a byte mLSTM: what each way of writing them reaches.
 
-    python -m benchmarks.mlstm --device cpu [--quick]
+    radford bench mlstm [--device cpu|cuda] [--quick]
 
-What is compared, what counts as work and what as the ceiling: ``radford_lib.machine_room.ladder``.
+What is compared on a CPU, what counts as work and what as the ceiling:
+``radford_lib.machine_room.ladder``. On a GPU: ``benchmarks.mlstm_gpu``, in bfloat16.
 """
 
 import argparse
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 
+from benchmarks.gpu_timing import gemm_ceiling
+from benchmarks.h200_kernels import Settings
+from benchmarks.table import as_table
 from radford_lib.machine_room.ladder import cpu_table
 
 COLUMNS = {
@@ -31,11 +34,10 @@ SIZES_QUICK = ((64, 8, 16),)
 def run(device: str, quick: bool) -> list[dict[str, Any]]:
     """The whole benchmark: one row for each size, number of threads and candidate.
 
-    ``quick`` rehearses it in seconds, at a size that says nothing. Raises ``ValueError`` for a
-    device that is no CPU.
+    ``quick`` rehearses it in seconds, at a size that says nothing.
     """
     if device != "cpu":
-        raise ValueError(f"this benchmark is of the CPU, not of {device!r}")
+        return gpu_rows(device, quick)
     sampling = {"rounds": 2, "sample_seconds": 0.1, "wait_seconds": 0} if quick else {"rounds": 9}
     threads_before = torch.get_num_threads()
     rows = []
@@ -46,23 +48,45 @@ def run(device: str, quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
+def gpu_rows(device: str, quick: bool) -> list[dict[str, Any]]:
+    """One row for each whole update, the library's and others', that ``mlstm_gpu`` knows."""
+    from benchmarks import mlstm_gpu  # which needs Triton
+
+    settings = Settings(device, quick)
+    ceiling = gemm_ceiling(device, 256 if quick else 8192)
+    rows = []
+    for job in (*mlstm_gpu.training_rows(settings), *mlstm_gpu.peer_rows(settings)):
+        row: dict[str, Any] = {"candidate": job.key, "ceiling_gflops": ceiling / 1e9}
+        try:
+            found = job.run()
+        except Exception as error:  # one that does not fit must not cost the others
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+            rows.append(row | {"error": why, "note": f"failed: {why}"})
+            continue
+        if "bytes_per_s" in found:
+            rows.append(
+                row
+                | {
+                    "ms": 1e3 * found["seconds"],
+                    "bytes_per_second": found["bytes_per_s"],
+                    "gflops": found["flops"] / 1e9,
+                    "share_of_ceiling": found["flops"] / ceiling,
+                }
+            )
+    return rows
+
+
 def as_text(rows: list[dict[str, Any]]) -> str:
     """The rows as tables, one for each size and number of threads."""
-    widths = [26, *(max(len(name), 8) for name in list(COLUMNS)[1:])]
-    lines, heading = [], ""
+    tables: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        about = "H {hidden}, B {batch}, T {window}, {threads} threads".format(**row)
-        if about != heading:
-            heading = about
-            ceiling = row.get("ceiling_gflops", float("nan"))
-            lines += ["", f"{about}; ceiling {ceiling:.1f} GFLOP/s", _line(COLUMNS, widths)]
-        cells = [form.format(row[name]) if name in row else "-" for name, form in COLUMNS.items()]
-        lines.append(f"{_line(cells, widths)}  {row.get('note', '')}".rstrip())
+        about = "H {hidden}, B {batch}, T {window}, {threads} threads"
+        tables.setdefault(about.format(**row) if "hidden" in row else "GPU", []).append(row)
+    lines: list[str] = []
+    for about, found in tables.items():
+        ceiling = found[0].get("ceiling_gflops", float("nan"))
+        lines += ["", f"{about}; ceiling {ceiling:.1f} GFLOP/s", *as_table(found, COLUMNS)]
     return "\n".join(lines).strip()
-
-
-def _line(cells: Iterable[str], widths: list[int]) -> str:
-    return "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
 
 
 def main() -> None:

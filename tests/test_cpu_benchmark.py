@@ -1,8 +1,9 @@
 """The CPU benchmark: its statistics, and a rehearsal."""
 
-import pytest
+from types import SimpleNamespace
 
 from benchmarks import mlstm
+from benchmarks.h200_kernels import Row
 from radford_lib.machine_room import ladder
 from radford_lib.machine_room.timing import Timing, interleave
 
@@ -39,6 +40,18 @@ def test_every_candidate_is_measured():
     assert text.endswith("failed: why")
 
 
-def test_other_devices_are_refused():
-    with pytest.raises(ValueError, match="of the CPU, not of 'cuda'"):
-        mlstm.run("cuda", quick=True)
+def test_a_gpus_updates_are_rows_of_the_same_table(monkeypatch):
+    def failing():
+        raise RuntimeError("out of memory\nand more")
+
+    figures = {"seconds": 0.5, "bytes_per_s": 64.0, "us_per_step": 1.0, "flops": 2e9}
+    jobs = [Row("train H16", lambda: figures, str), Row("compile", dict, str)]
+    peers = [Row("peer", failing, str)]
+    module = SimpleNamespace(training_rows=lambda _: jobs, peer_rows=lambda _: peers)
+    monkeypatch.setattr("benchmarks.mlstm_gpu", module, raising=False)
+    rows = mlstm.gpu_rows("cpu", quick=True)
+    assert [row["candidate"] for row in rows] == ["train H16", "peer"]
+    assert rows[0]["ms"] == 500
+    assert rows[0]["gflops"] == 2
+    assert rows[1]["error"] == "RuntimeError: out of memory"
+    assert mlstm.as_text(rows).splitlines()[-1].endswith("failed: RuntimeError: out of memory")
