@@ -2,6 +2,8 @@
 
 import importlib
 import os
+import sys
+from pathlib import Path
 
 # before anything imports torch; see radford_lib/__init__.py
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -15,6 +17,9 @@ from radford_lib.errors import RadfordError, UsageError
 PROFILE = click.option(
     "--profile", default="laptop", show_default=True, help="Folder of profiles/ to take sizes from."
 )
+
+
+BENCHMARKS = ("mlstm", "dcgan", "probe", "data")
 
 
 class LazyGroup(RadfordGroup):
@@ -84,6 +89,35 @@ def build(profile: str, lenient: bool) -> None:
 
     index = build_site(Book.here(), profile, strict=not lenient)
     click.echo(f"the book is at {index}")
+
+
+@main.command()
+@click.argument("kinds", nargs=-1, type=click.Choice(BENCHMARKS), metavar="[KIND...]")
+@click.option(
+    "--device", type=click.Choice(("cpu", "cuda")), help="[default: cuda where there is one]"
+)
+@click.option("--quick", is_flag=True, help="Rehearse at toy sizes; kept only with --out.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File of the rows [default: benchmarks/results/KIND-DEVICE.json].",
+)
+def bench(kinds: tuple[str, ...], device: str | None, quick: bool, out: Path | None) -> None:
+    """Time the library beside others: mlstm, dcgan, probe, data (all of them by default).
+
+    Prints a table for each KIND, and keeps its rows with their machine and commit.
+    """
+    from radford_lib.book.layout import Book
+
+    if out is not None and len(kinds) != 1:
+        raise UsageError("--out needs the one benchmark it is meant for: radford bench KIND --out")
+    book = Book.here()
+    if not (book.root / "benchmarks" / "record.py").is_file():
+        raise RadfordError(f"no benchmarks in {book.root}: run inside a checkout of the repository")
+    sys.path.insert(0, str(book.root))  # they are not part of the installed package
+    record = importlib.import_module("benchmarks.record")
+    for kind in kinds or BENCHMARKS:
+        record.bench(book, kind, device, quick, out)
 
 
 @main.group()

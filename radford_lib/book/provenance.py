@@ -67,8 +67,8 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def commit(book: Book) -> dict[str, Any]:
-    """The book's git commit, and whether code or parameters differ from it."""
+def commit(book: Book, *folders: str) -> dict[str, Any]:
+    """The book's git commit, and whether ``folders`` (code and parameters if none) differ."""
 
     def git(*arguments: str) -> str | None:
         command = ["git", "-C", str(book.root), *arguments]
@@ -77,7 +77,8 @@ def commit(book: Book) -> dict[str, Any]:
 
     if shutil.which("git") is None or (revision := git("rev-parse", "HEAD")) is None:
         return {"commit": None, "dirty": None}
-    changed = git("status", "--porcelain", "--", "radford_lib", "chapters", "profiles")
+    folders = folders or ("radford_lib", "chapters", "profiles")
+    changed = git("status", "--porcelain", "--", *folders)
     return {"commit": revision, "dirty": bool(changed)}
 
 
