@@ -56,7 +56,11 @@ def test_svm_matches_sklearn_on_two_classes() -> None:
     against_sklearn(*clusters(500, 60, 2), 1e-2)
 
 
-def test_svm_matches_sklearn_with_fewer_examples_than_features() -> None:
+@pytest.mark.parametrize("panel", [512, 64])
+def test_svm_matches_sklearn_with_fewer_examples_than_features(
+    monkeypatch: pytest.MonkeyPatch, panel: int
+) -> None:
+    monkeypatch.setattr("radford_lib.probes.newton._PANEL", panel)
     against_sklearn(*clusters(200, 900, 4), 1e-2)
 
 

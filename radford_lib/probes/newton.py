@@ -37,6 +37,7 @@ _CG_LIMIT = 400  # passes for one Newton step
 _EXACT = 2560  # features up to which all eigenvectors are found
 _SPAN = 6144  # examples up to which all are found, where features are more
 _SKETCH = 256  # eigenvectors that are approximated beyond that
+_PANEL = 512  # rows and columns of X X^T at a time
 
 
 class Loss(ABC):
@@ -186,10 +187,11 @@ def _solve_in_span(
     """
     x = data.x
     gram = torch.ones(len(x), len(x), dtype=torch.float64, device=data.device)
-    for start in range(0, x.shape[1], 512):
-        part = x[:, start : start + 512].double()
-        gram.addmm_(part, part.T)
-    values, u = torch.linalg.eigh(gram)
+    for start in range(0, x.shape[1], _PANEL):
+        part = x[:, start : start + _PANEL].double()
+        for top in range(0, len(x), _PANEL):  # the upper triangle is enough
+            gram[top : top + _PANEL, top:].addmm_(part[top : top + _PANEL], part[top:].T)
+    values, u = torch.linalg.eigh(gram, UPLO="U")
     kept = values > 1e-10 * values[-1]
     values, u = values[kept], u[:, kept]
     z = Rows(u * values.sqrt(), data.device, bias=False)
