@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import numpy as np
 import pytest
@@ -174,6 +175,17 @@ def test_an_interrupted_run_continues_to_the_bit(tmp_path, monkeypatch, schedule
     assert_same(whole, halves)
     lines = (tmp_path / "halves" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["update"] for line in lines] == list(range(1, 13))
+
+
+def test_a_run_returns_at_its_deadline_and_continues_to_the_bit(tmp_path):
+    config = tiny(snapshot_epochs=(1,))  # 12 updates
+    whole = train(config)
+    for update in range(1, 4):
+        found = train(config, checkpoint_dir=tmp_path, deadline=time.perf_counter())
+        assert (found.updates, found.finished) == (update, False)
+    continued = train(config, checkpoint_dir=tmp_path)
+    assert continued.finished
+    assert_same(continued, whole)
 
 
 def test_a_run_that_is_rarely_looked_at_is_the_same_run(monkeypatch):

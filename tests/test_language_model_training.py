@@ -239,6 +239,32 @@ def test_a_run_that_was_stopped_continues_to_the_bit(corpus, tmp_path, monkeypat
     assert logged == continued.history
 
 
+def test_a_run_returns_at_its_deadline_and_continues_to_the_bit(corpus, tmp_path):
+    options = {"validation": corpus, "progress": False}
+    whole = train_language_model(SMALL, corpus, **options)
+    assert whole.finished
+    past = {"checkpoint_dir": tmp_path, "deadline": time.perf_counter(), **options}
+    for update in range(1, SMALL.updates):
+        found = train_language_model(SMALL, corpus, **past)
+        assert (found.bytes_seen, found.finished) == (update * 32, False)
+    assert_same_run(train_language_model(SMALL, corpus, **past), whole)
+
+
+def test_a_run_is_visited_once_at_each_number_of_bytes(corpus, tmp_path):
+    seen = []
+
+    def visit(model, count):
+        seen.append((count, model.w_out.sum().item()))
+
+    options = {"visit": visit, "visit_at": (33, 64, 320), "progress": False}
+    first = {"checkpoint_dir": tmp_path, "deadline": time.perf_counter(), **options}
+    for _ in range(3):  # one update each: the visit at the second is not repeated
+        train_language_model(SMALL, corpus, **first)
+    run = train_language_model(SMALL, corpus, checkpoint_dir=tmp_path, **options)
+    assert [count for count, _ in seen] == [64, 320]
+    assert seen[-1][1] == run.model.w_out.sum().item()
+
+
 def test_a_finished_run_is_loaded_and_not_trained_again(corpus, tmp_path, monkeypatch):
     run = train_language_model(SMALL, corpus, checkpoint_dir=tmp_path, progress=False)
     monkeypatch.setattr(training, "update_once", None)

@@ -33,7 +33,7 @@ from radford_lib.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from radford_lib.training.distributed import Ranks, setup, wait_for_all
+from radford_lib.training.distributed import Ranks, main_decides, setup, wait_for_all
 from radford_lib.training.gan_data import Batches, to_images, to_tensor
 from radford_lib.training.gan_step import GAUGES, Nets, Updates
 from radford_lib.training.metrics import MetricsLog
@@ -105,7 +105,8 @@ class GanRun:
     difference of pairs of samples, pixel range 2) and seconds. ``snapshots`` are samples of the
     same codes, (snapshot_samples, H, W, C) uint8, by epoch: 0 (untrained), the epochs asked for and
     the end, which may be a fraction. ``collapsed_at`` is the update of a collapse that was
-    recorded. ``seconds`` counts the updates alone, over all processes of the run.
+    recorded. ``seconds`` counts the updates alone, over all processes of the run. ``finished`` is
+    False where a deadline came first.
     """
 
     generator: nn.Module
@@ -118,6 +119,7 @@ class GanRun:
     seconds: float
     device: str
     collapsed_at: int | None = None
+    finished: bool = True
 
 
 def train_gan(
@@ -126,13 +128,15 @@ def train_gan(
     *,
     checkpoint_dir: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
+    deadline: float | None = None,
     progress: bool = True,
     device: str | None = None,
 ) -> GanRun:
     """Train on ``images``, or continue, or return the finished run of ``checkpoint_dir``.
 
     One epoch shows each image once. On CPU a continued run equals an unbroken one to the bit; a
-    kill loses at most ``checkpoint_seconds``. Under ``torchrun`` every process takes its part of
+    kill loses at most ``checkpoint_seconds``. At ``deadline``, a time of ``time.perf_counter``, the
+    run is saved and returned as far as it is, looked for when losses are read. Under ``torchrun`` every process takes its part of
     each batch, of which losses, gradients and batch statistics are those of the whole. Raises
     ``RadfordError`` when a loss is not finite, when the GAN collapses (unless ``on_collapse`` is
     ``record``), when images do not fit the shape and when the checkpoint is damaged or belongs to
@@ -161,8 +165,9 @@ def train_gan(
         unit="img", disable=not (progress and ranks.is_main),
     )  # fmt: skip
     last_saved = began = time.perf_counter()
+    stops = False
     with bar, convolution_search():
-        while at.update < total:
+        while at.update < total and not stops:
             updates.run()
             if at.update % read_every and at.update not in milestones:
                 continue
@@ -179,14 +184,16 @@ def train_gan(
             bar.update(at.update * config.batch - bar.n)
             bar.set_postfix_str(f"D {found['d_loss']:.2f} G {found['g_loss']:.2f}", refresh=False)
             keep_samples(config, at, at.update / per_epoch, last=last)
-            is_due = last or time.perf_counter() - last_saved >= checkpoint_seconds
+            if deadline is not None:
+                stops = main_decides(time.perf_counter() >= deadline)
+            is_due = last or stops or time.perf_counter() - last_saved >= checkpoint_seconds
             if folder is not None and is_due:
                 at.rows = log.rows
                 _save(folder, identity, at)
                 last_saved = time.perf_counter()
             began = time.perf_counter()
     at.rows = log.rows
-    return _finished(config, at)
+    return _finished(config, at, total)
 
 
 @dataclass(kw_only=True)
@@ -226,7 +233,7 @@ def start(config: GanConfig, ranks: Ranks) -> _State:
     )
 
 
-def _finished(config: GanConfig, at: _State) -> GanRun:
+def _finished(config: GanConfig, at: _State, total: int) -> GanRun:
     return GanRun(
         generator=at.generator.eval(),
         discriminator=at.discriminator.eval(),
@@ -238,6 +245,7 @@ def _finished(config: GanConfig, at: _State) -> GanRun:
         seconds=at.seconds,
         device=at.ranks.device,
         collapsed_at=int(at.read()["collapsed_at"]) or None,
+        finished=at.update == total,
     )
 
 

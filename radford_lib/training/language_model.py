@@ -6,7 +6,7 @@ The loop is :func:`train_language_model`, to be read top to bottom; what it call
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,11 @@ class LanguageModelRun:
     valid_bits_per_byte: float | None
     device: str
 
+    @property
+    def finished(self) -> bool:
+        """Whether all updates were made; a deadline may have come first."""
+        return self.bytes_seen == self.config.updates * self.config.batch * self.config.window
+
 
 def train_language_model(
     config: LanguageModelConfig,
@@ -119,6 +124,9 @@ def train_language_model(
     validation: ByteCorpus | None = None,
     checkpoint_dir: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
+    deadline: float | None = None,
+    visit: Callable[[ByteLanguageModel, int], None] | None = None,
+    visit_at: Sequence[int] = (),
     progress: bool = True,
     device: str | None = None,
 ) -> LanguageModelRun:
@@ -127,8 +135,12 @@ def train_language_model(
     As in the paper (section 3): each shard is read in ``batch`` parallel streams, the state starts
     at zero with each shard and is carried from window to window, gradients are not. On CPU a
     continued run equals an unbroken one to the bit; a kill loses at most ``checkpoint_seconds``.
+    At ``deadline``, a time of ``time.perf_counter``, the run is saved and returned as far as it is.
+    ``visit(model, bytes read)`` is called once that many bytes of ``visit_at`` are read; the time it
+    takes is not counted, and its return is followed by a checkpoint.
     ``device`` None is a GPU where there is one. Under ``torchrun`` each process reads its part of
-    the streams, gradients are averaged, and the first process alone writes and shows progress.
+    the streams, gradients are averaged, and the first process alone writes, visits and shows
+    progress.
     Raises ``RadfordError`` when the loss is no longer finite, when the corpus has too few bytes
     for one update, and when the checkpoint is damaged or belongs to another run.
     """
@@ -141,6 +153,7 @@ def train_language_model(
     log_every = max(1, config.updates // LOG_POINTS)
     validate_every = log_every * max(1, LOG_POINTS // VALIDATION_POINTS)
     per_update = config.batch * config.window
+    visits = {math.ceil(count / per_update) for count in visit_at} if visit else set()
     dtype = config.dtype(ranks.device)
     updates = _updates(config, model, ranks, capacity=log_every)
     at = _Position()
@@ -162,7 +175,8 @@ def train_language_model(
         disable=not (progress and ranks.is_main),
     )
     with bar:
-        while at.update < config.updates:
+        stops = False
+        while at.update < config.updates and not stops:
             inputs, targets, starts_shard = next(windows)
             if starts_shard:
                 updates.start_shard()
@@ -174,8 +188,11 @@ def train_language_model(
             last = at.update == config.updates
             logs = last or at.update % log_every == 0
             validates = validation is not None and (last or at.update % validate_every == 0)
+            visited = at.update in visits
+            if deadline is not None:
+                stops = main_decides(time.perf_counter() >= deadline)
             saves = checkpoint_dir is not None and main_decides(
-                last or time.perf_counter() - last_saved >= checkpoint_seconds
+                last or stops or visited or time.perf_counter() - last_saved >= checkpoint_seconds
             )
             if logs or saves or isinstance(updates, PlainUpdates):
                 losses, norm = updates.read()
@@ -201,6 +218,9 @@ def train_language_model(
                     **measured,
                 )
                 bar.set_postfix_str(f"{log.rows[-1]['bits_per_byte']:.2f} bits/byte")
+            if visit is not None and visited and ranks.is_main:
+                visit(model, at.update * per_update)
+                started = time.perf_counter() - at.seconds
             if checkpoint_dir is not None and saves:
                 at.rows, at.recent = log.rows, list(recent)
                 _save(checkpoint_dir, identity, model, updates, ranks, at)
