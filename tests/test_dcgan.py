@@ -6,7 +6,15 @@ import torch
 from radford_lib.errors import RadfordError, UsageError
 from radford_lib.interpret.features import discriminator_features, pooled
 from radford_lib.models.batch_norm import BatchNorm, calibrate, release, set_groups
-from radford_lib.models.dcgan import SHAPES, make_discriminator, make_generator
+from radford_lib.models.dcgan import (
+    GUIDELINES,
+    SHAPES,
+    Maxout,
+    make_discriminator,
+    make_generator,
+)
+
+MAKERS = (make_generator, make_discriminator)
 
 
 def codes(net, n, seed=0):
@@ -76,6 +84,58 @@ def test_no_layer_has_a_bias_but_batch_norm(shape):
         assert all(m.bias is None for m in net.modules() if isinstance(m, layers))
         norms = [m for m in net.modules() if isinstance(m, BatchNorm)]
         assert all((m.gain is None) == (shape == "mnist28") for m in norms)
+
+
+def modules(net, kind):
+    return [module for module in net.modules() if isinstance(module, kind)]
+
+
+@pytest.mark.parametrize("nets", GUIDELINES)
+@pytest.mark.parametrize("shape", ["svhn32", "imagenet32"])
+def test_nets_against_the_guidelines_keep_their_sizes(shape, nets):
+    g = make_generator(shape, width=4, nets=nets)
+    d = make_discriminator(shape, width=4, nets=nets)
+    x = g(codes(g, 4))
+    assert x.shape == (4, *g.image_shape)
+    assert d(x).shape == (4,)
+    sizes = [m.shape[1:] for m in make_discriminator(shape, width=4).features(x)]
+    assert [m.shape[1:] for m in d.features(x)] == sizes
+    (g(codes(g, 4)).sum() + d(x).sum()).backward()
+    assert all(p.grad is not None for net in (g, d) for p in net.parameters())
+
+
+def test_each_guideline_is_broken_in_one_way_only():
+    def pair(nets):
+        return [make(nets=nets, shape="svhn32", width=4) for make in MAKERS]
+
+    paper = [len(modules(net, BatchNorm)) for net in pair("paper")]
+    assert paper == [3, 2]
+    assert [len(modules(net, BatchNorm)) for net in pair("no batch norm")] == [0, 0]
+    assert [len(modules(net, BatchNorm)) for net in pair("batch norm everywhere")] == [4, 3]
+    g, d = pair("pooling")
+    assert not modules(g, torch.nn.ConvTranspose2d)
+    assert all(conv.stride == (1, 1) for conv in modules(d, torch.nn.Conv2d))
+    assert len(modules(d, torch.nn.MaxPool2d)) == len(modules(g, torch.nn.Upsample)) == 3
+    assert [len(modules(net, torch.nn.Linear)) for net in pair("hidden layers")] == [2, 2]
+    assert not modules(pair("tanh G")[0], torch.nn.ReLU)
+    assert not modules(pair("ReLU D")[1], torch.nn.LeakyReLU)
+    g, d = pair("maxout D")
+    assert len(modules(g, torch.nn.ReLU)) == len(modules(d, Maxout)) == 3
+
+
+def test_maxout_keeps_the_larger_of_each_pair():
+    x = torch.tensor([[1.0, 5.0, 3.0, 2.0]])
+    assert Maxout()(x).tolist() == [[3.0, 5.0]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "nets", "said"),
+    [("svhn32", "no nets", "there are: paper, pooling"), ("mnist28", "pooling", "unconditional")],
+)
+def test_nets_that_do_not_exist_are_one_line(shape, nets, said):
+    for make in MAKERS:
+        with pytest.raises(UsageError, match=said):
+            make(shape, nets=nets)
 
 
 def test_first_batch_norm_of_the_generator_is_per_unit():

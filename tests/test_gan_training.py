@@ -177,6 +177,14 @@ def test_an_interrupted_run_continues_to_the_bit(tmp_path, monkeypatch, schedule
     assert [json.loads(line)["update"] for line in lines] == list(range(1, 13))
 
 
+@pytest.mark.parametrize("nets", ["pooling", "no batch norm", "hidden layers", "maxout D"])
+def test_nets_against_the_guidelines_train(nets):
+    run = train(tiny(nets=nets, max_updates=4))
+    assert run.finished
+    assert all(np.isfinite(row["d_loss"]) for row in run.history)
+    assert not torch.equal(weights(run)[0], weights(train(tiny(nets=nets, max_updates=1)))[0])
+
+
 def test_a_run_returns_at_its_deadline_and_continues_to_the_bit(tmp_path):
     config = tiny(snapshot_epochs=(1,))  # 12 updates
     whole = train(config)

@@ -84,17 +84,22 @@ class Layers(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """What the last layer makes of ``x``."""
-        is_done = False  # by the batch norm before it
-        for module, following in itertools.pairwise([*self, nn.Identity()]):
-            if is_done:
-                is_done = False
-            elif isinstance(module, BatchNorm) and isinstance(following, nn.ReLU):
-                x, is_done = module(x, "relu"), True
-            elif isinstance(module, BatchNorm) and isinstance(following, nn.LeakyReLU):
-                x, is_done = module(x, "leaky_relu", following.negative_slope), True
-            else:
-                x = module(x)
-        return x
+        return in_turn(self, x)
+
+
+def in_turn(modules: Iterable[nn.Module], x: Tensor) -> Tensor:
+    """``x`` through ``modules``; a batch norm and a (leaky) ReLU after it are one operation."""
+    is_done = False  # by the batch norm before it
+    for module, following in itertools.pairwise([*modules, nn.Identity()]):
+        if is_done:
+            is_done = False
+        elif isinstance(module, BatchNorm) and isinstance(following, nn.ReLU):
+            x, is_done = module(x, "relu"), True
+        elif isinstance(module, BatchNorm) and isinstance(following, nn.LeakyReLU):
+            x, is_done = module(x, "leaky_relu", following.negative_slope), True
+        else:
+            x = module(x)
+    return x
 
 
 def set_groups(net: nn.Module, groups: int) -> None:

@@ -6,6 +6,7 @@ N(0, 0.02). Sources: figure 1 and section 4 of the paper; faces/train_uncond_dcg
 imagenet/load_pretrained.py, svhn/, mnist/train_cond_dcgan.py of the official code.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from radford_lib.errors import UsageError
-from radford_lib.models.batch_norm import BatchNorm, Layers
+from radford_lib.models.batch_norm import BatchNorm, Layers, in_turn
 
 SLOPE = 0.2  # of LeakyReLU, section 4
 STD = 0.02  # of all initial weights, section 4
@@ -66,6 +67,52 @@ LABELS = 10  # of the conditional nets
 HIDDEN = 16  # their fully connected layers, in multiples of the width (1024 in the paper)
 
 
+@dataclass(frozen=True)
+class Guidelines:
+    """Which of the five guidelines of section 3 a pair of nets keeps; the defaults keep all.
+
+    ``strided`` False: max pooling in D, nearest-neighbour upsampling in G, no strides in either.
+    ``batch_norm`` "everywhere": at G's output and on D's first layer too. ``hidden_layers``: one
+    fully connected layer of ``HIDDEN`` widths after z and one before D's output, as the MNIST nets
+    have. "maxout" takes the larger of two maps, of which each layer then computes twice as many.
+    """
+
+    strided: bool = True
+    batch_norm: Literal["paper", "none", "everywhere"] = "paper"
+    hidden_layers: bool = False
+    generator: Literal["relu", "leaky_relu", "tanh"] = "relu"
+    discriminator: Literal["leaky_relu", "relu", "maxout"] = "leaky_relu"
+
+
+GUIDELINES = {
+    "paper": Guidelines(),
+    "pooling": Guidelines(strided=False),  # against guideline 1
+    "no batch norm": Guidelines(batch_norm="none"),  # 2
+    "batch norm everywhere": Guidelines(batch_norm="everywhere"),  # 2, the paper's own remark
+    "hidden layers": Guidelines(hidden_layers=True),  # 3
+    "leaky G": Guidelines(generator="leaky_relu"),  # 4
+    "tanh G": Guidelines(generator="tanh"),  # 4
+    "ReLU D": Guidelines(discriminator="relu"),  # 5
+    "maxout D": Guidelines(discriminator="maxout"),  # 5, as in the GAN of 2014
+}
+
+
+class Maxout(nn.Module):
+    """The larger of each pair of maps or units, (B, 2 C, ...) to (B, C, ...)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = x.chunk(2, 1)
+        return torch.maximum(first, second)
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(SLOPE),
+    "tanh": nn.Tanh,
+    "maxout": Maxout,
+}
+
+
 def initialise(net: nn.Module, seed: int) -> None:
     """All weights N(0, 0.02), batch-norm gains N(1, 0.02), drawn in the order of the layers."""
     generator = torch.Generator().manual_seed(seed)
@@ -77,43 +124,58 @@ def initialise(net: nn.Module, seed: int) -> None:
                 module.gain.normal_(1, STD, generator=generator)
 
 
-def up(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:
+def up(inputs: int, outputs: int, kernel: int, stride: int, *, strided: bool = True) -> nn.Module:
     """A layer that makes maps ``stride`` times larger; transposed where the stride is 2.
 
     The official one is the input gradient of a padded convolution whose output is exactly twice as
-    large, which in PyTorch takes an output padding of 1.
+    large, which in PyTorch takes an output padding of 1. Not ``strided``: upsampled and convolved.
     """
     pad = kernel // 2
     if stride == 1:
         return nn.Conv2d(inputs, outputs, kernel, padding=pad, bias=False)
+    if not strided:
+        conv = nn.Conv2d(inputs, outputs, kernel, padding=pad, bias=False)
+        return nn.Sequential(nn.Upsample(scale_factor=stride, mode="nearest"), conv)
     return nn.ConvTranspose2d(inputs, outputs, kernel, 2, pad, output_padding=1, bias=False)
 
 
 class Generator(nn.Module):
     """z to an image: projection, then (transposed) convolutions, batch norm and ReLU; tanh last."""
 
-    def __init__(self, shape: Shape, width: int) -> None:
+    def __init__(self, shape: Shape, width: int, kept: Guidelines = GUIDELINES["paper"]) -> None:
         super().__init__()
         self.shape = shape
         self.z_dim = shape.z_dim
         self.image_shape = (shape.channels, shape.size, shape.size)
-        maps = shape.seed_maps * width
-        self.project = nn.Linear(shape.z_dim, maps * 16, bias=False)  # (B, maps * 4 * 4)
-        self.project_norm = BatchNorm(maps * 16)  # per unit, not per channel
+        activation = ACTIVATIONS[kept.generator]
+        normed = kept.batch_norm != "none"
+        inputs, maps = shape.z_dim, shape.seed_maps * width
+        self.hidden = nn.Identity() if not kept.hidden_layers else hidden_layer(
+            inputs, HIDDEN * width, activation(), normed=normed
+        )  # fmt: skip
+        inputs = HIDDEN * width if kept.hidden_layers else inputs
+        self.project = nn.Linear(inputs, maps * 16, bias=False)  # (B, maps * 4 * 4)
+        # per unit, not per channel
+        self.project_norm = BatchNorm(maps * 16) if normed else nn.Identity()
+        self.project_activation = activation()
         layers: list[nn.Module] = []
         for multiple, stride in shape.generator:
             # stride 2 doubles H and W: 4 -> 8 -> 16 -> 32
-            layers += [up(maps, multiple * width, shape.kernel, stride)]
+            layers += [up(maps, multiple * width, shape.kernel, stride, strided=kept.strided)]
             maps = multiple * width
-            layers += [BatchNorm(maps), nn.ReLU()]
+            layers += [BatchNorm(maps) if normed else nn.Identity(), activation()]
         self.maps = Layers(*layers)
-        self.out = up(maps, shape.channels, shape.kernel, shape.last_stride)  # (B, 3, H, W)
+        # (B, 3, H, W)
+        self.out = up(maps, shape.channels, shape.kernel, shape.last_stride, strided=kept.strided)
+        at_output = kept.batch_norm == "everywhere"
+        self.out_norm = BatchNorm(shape.channels) if at_output else nn.Identity()
 
     def forward(self, z: Tensor) -> Tensor:
         """Images (B, C, H, W) in -1 to 1 from ``z`` (B, z_dim)."""
-        h = self.project_norm(self.project(z), "relu")
+        h = self.project(self.hidden(z))
+        h = in_turn((self.project_norm, self.project_activation), h)
         h = h.view(len(z), -1, 4, 4)  # (B, maps, 4, 4)
-        return torch.tanh(self.out(self.maps(h)))
+        return torch.tanh(self.out_norm(self.out(self.maps(h))))
 
     def sample_z(self, n: int, generator: torch.Generator) -> Tensor:
         """``n`` codes (n, z_dim): uniform in -1 to 1, Gaussian for the SVHN shape."""
@@ -123,19 +185,29 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """An image to a logit: strided convolutions, LeakyReLU, batch norm but on the first layer."""
 
-    def __init__(self, shape: Shape, width: int) -> None:
+    def __init__(self, shape: Shape, width: int, kept: Guidelines = GUIDELINES["paper"]) -> None:
         super().__init__()
         self.shape = shape
         self.layers = nn.ModuleList()
+        activation = ACTIVATIONS[kept.discriminator]
+        pieces = 2 if kept.discriminator == "maxout" else 1
         maps, size = shape.channels, shape.size
         for number, (multiple, stride) in enumerate(shape.discriminator):
-            conv = nn.Conv2d(
-                maps, multiple * width, shape.kernel, stride, shape.kernel // 2, bias=False
-            )
+            pools = stride > 1 and not kept.strided
+            outputs, step = pieces * multiple * width, 1 if pools else stride
+            conv = nn.Conv2d(maps, outputs, shape.kernel, step, shape.kernel // 2, bias=False)
+            normed = {"paper": number > 0, "none": False, "everywhere": True}[kept.batch_norm]
+            norm = BatchNorm(outputs) if normed else nn.Identity()
+            pooling = [nn.MaxPool2d(stride)] if pools else []
+            self.layers.append(Layers(conv, norm, activation(), *pooling))  # (B, maps, s, s)
             maps, size = multiple * width, size // stride
-            norm = BatchNorm(maps) if number else nn.Identity()
-            self.layers.append(Layers(conv, norm, nn.LeakyReLU(SLOPE)))  # (B, maps, s, s)
-        self.out = nn.Linear(maps * size * size, 1, bias=False)  # (B, 1)
+        units = maps * size * size
+        self.hidden = nn.Identity() if not kept.hidden_layers else hidden_layer(
+            units, HIDDEN * width, activation(),
+            normed=kept.batch_norm != "none", pieces=pieces,
+        )  # fmt: skip
+        units = HIDDEN * width if kept.hidden_layers else units
+        self.out = nn.Linear(units, 1, bias=False)  # (B, 1)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """The activations of every convolution, first to last, each (B, maps, s, s)."""
@@ -147,7 +219,15 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B,) that ``x`` (B, C, H, W) is real."""
-        return logits(self.out, self.features(x)[-1].flatten(1))
+        return logits(self.out, self.hidden(self.features(x)[-1].flatten(1)))
+
+
+def hidden_layer(
+    inputs: int, units: int, activation: nn.Module, *, normed: bool, pieces: int = 1
+) -> Layers:
+    """A fully connected layer, which guideline 3 forbids: (B, inputs) to (B, units)."""
+    norm = BatchNorm(pieces * units) if normed else nn.Identity()
+    return Layers(nn.Linear(inputs, pieces * units, bias=False), norm, activation)
 
 
 class ConditionalGenerator(nn.Module):
@@ -242,27 +322,43 @@ def find_shape(name: str) -> Shape:
     return SHAPES[name]
 
 
+def find_guidelines(name: str, shape: Shape) -> Guidelines:
+    """What nets called ``name`` keep; ``UsageError`` if there are none for this shape."""
+    if name not in GUIDELINES:
+        raise UsageError(f"no DCGAN nets '{name}'; there are: {', '.join(GUIDELINES)}")
+    if shape.conditional and name != "paper":
+        raise UsageError("only the unconditional shapes have other nets than the paper's")
+    return GUIDELINES[name]
+
+
 def make_generator(
-    shape: str, *, width: int | None = None, seed: int = 0
+    shape: str, *, width: int | None = None, seed: int = 0, nets: str = "paper"
 ) -> Generator | ConditionalGenerator:
     """A generator of one of the paper's shapes: ``lsun64 imagenet32 svhn32 mnist28``.
 
-    ``width`` scales all hidden layers; the paper's own is 128, 128, 64, 64.
+    ``width`` scales all hidden layers; the paper's own is 128, 128, 64, 64. ``nets`` names one of
+    ``GUIDELINES`` to break.
     """
     found = find_shape(shape)
-    kind = ConditionalGenerator if found.conditional else Generator
-    net = kind(found, width or found.width)
+    kept = find_guidelines(nets, found)
+    size = width or found.width
+    net = ConditionalGenerator(found, size) if found.conditional else Generator(found, size, kept)
     initialise(net, seed)
     return net
 
 
 def make_discriminator(
-    shape: str, *, width: int | None = None, seed: int = 0
+    shape: str, *, width: int | None = None, seed: int = 0, nets: str = "paper"
 ) -> Discriminator | ConditionalDiscriminator:
     """A discriminator of one of the paper's shapes; see ``make_generator``."""
     found = find_shape(shape)
-    kind = ConditionalDiscriminator if found.conditional else Discriminator
-    net = kind(found, width or found.width)
+    kept = find_guidelines(nets, found)
+    size = width or found.width
+    net: Discriminator | ConditionalDiscriminator = (
+        ConditionalDiscriminator(found, size)
+        if found.conditional
+        else Discriminator(found, size, kept)
+    )
     # its own stream: G and D of one seed must not share numbers
     initialise(net, seed + 2**20)
     return net

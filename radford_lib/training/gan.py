@@ -21,6 +21,7 @@ from radford_lib.data.image_set import ImageSet
 from radford_lib.errors import RadfordError, UsageError
 from radford_lib.models.dcgan import (
     Generator,
+    find_guidelines,
     find_shape,
     make_discriminator,
     make_generator,
@@ -62,12 +63,14 @@ class GanConfig:
     both with gradients taken before either moved. ``weight_decay`` is an L2 term in the gradient,
     inside Adam, for every parameter (official code: 1e-5 for faces). ``snapshot_epochs`` are the
     epochs after which samples of the same codes are kept. ``width`` None is the shape's own.
+    ``nets`` other than the paper's break one of its guidelines: see ``models.dcgan.GUIDELINES``.
     ``precision``: ``bf16`` multiplies in bfloat16, with weights, statistics and losses in float32;
     ``auto`` does so on a GPU that can.
     """
 
     shape: str = "svhn32"
     width: int | None = None
+    nets: str = "paper"
     batch: int = 128
     epochs: int = 5
     max_updates: int | None = None
@@ -82,7 +85,7 @@ class GanConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        find_shape(self.shape)
+        find_guidelines(self.nets, find_shape(self.shape))
         if self.schedule not in SCHEDULES:
             raise UsageError(f"no schedule '{self.schedule}'; there are: {', '.join(SCHEDULES)}")
         if self.precision not in PRECISIONS:
@@ -135,9 +138,9 @@ def train_gan(
     """Train on ``images``, or continue, or return the finished run of ``checkpoint_dir``.
 
     One epoch shows each image once. On CPU a continued run equals an unbroken one to the bit; a
-    kill loses at most ``checkpoint_seconds``. At ``deadline``, a time of ``time.perf_counter``, the
-    run is saved and returned as far as it is, looked for when losses are read. Under ``torchrun`` every process takes its part of
-    each batch, of which losses, gradients and batch statistics are those of the whole. Raises
+    kill loses at most ``checkpoint_seconds``. At ``deadline``, a time of ``time.perf_counter``,
+    the run is saved and returned as it is. Under ``torchrun`` every process takes its part of each
+    batch, of which losses, gradients and batch statistics are those of the whole. Raises
     ``RadfordError`` when a loss is not finite, when the GAN collapses (unless ``on_collapse`` is
     ``record``), when images do not fit the shape and when the checkpoint is damaged or belongs to
     another run; ``UsageError`` when the processes cannot share a batch equally.
@@ -210,7 +213,7 @@ def start(config: GanConfig, ranks: Ranks) -> _State:
     """Untrained nets and all that goes with them."""
     shape = find_shape(config.shape)
     nets = [
-        make(config.shape, width=config.width, seed=config.seed)
+        make(config.shape, width=config.width, seed=config.seed, nets=config.nets)
         for make in (make_generator, make_discriminator)
     ]
     for net in nets:

@@ -136,8 +136,8 @@ def train_language_model(
     at zero with each shard and is carried from window to window, gradients are not. On CPU a
     continued run equals an unbroken one to the bit; a kill loses at most ``checkpoint_seconds``.
     At ``deadline``, a time of ``time.perf_counter``, the run is saved and returned as far as it is.
-    ``visit(model, bytes read)`` is called once that many bytes of ``visit_at`` are read; the time it
-    takes is not counted, and its return is followed by a checkpoint.
+    ``visit(model, bytes read)`` is called when as many bytes are read as ``visit_at`` names; the
+    time it takes is not counted, and a checkpoint follows it.
     ``device`` None is a GPU where there is one. Under ``torchrun`` each process reads its part of
     the streams, gradients are averaged, and the first process alone writes, visits and shows
     progress.
