@@ -151,3 +151,23 @@ def export_results(chapters: tuple[str, ...], profile: str, allow_dirty: bool) -
 
     for path in export(Book.here(), profile, chapters, allow_dirty=allow_dirty):
         click.echo(path)
+
+
+@results.command("import")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--profile", default="h200", show_default=True, help="Profile to record under.")
+@click.option("--allow-dirty", is_flag=True, help="Also runs of code that is not committed.")
+@click.option("--allow-quick", is_flag=True, help="Also rehearsals at toy size: not to be kept.")
+def import_results(folder: Path, profile: str, allow_dirty: bool, allow_quick: bool) -> None:
+    """Take over what a script of scripts/h200 wrote to FOLDER.
+
+    Records go to results/PROFILE/, trained weights and their cards to radford_lib/weights/.
+    """
+    from radford_lib.book.imports import import_folder
+    from radford_lib.book.layout import Book
+
+    written = import_folder(
+        Book.here(), profile, folder, allow_dirty=allow_dirty, allow_quick=allow_quick
+    )
+    for path in written:
+        click.echo(path)

@@ -1,5 +1,6 @@
 """Where a run comes from: code, library, data, machine."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -14,7 +15,9 @@ from radford_lib.book.layout import Book
 from radford_lib.files import sha256_tree
 
 # Changing how a page is built, or how a command reads its options, changes no result
-NOT_IN_RESULTS = ("book", "cli.py", "command_line.py", "data/commands.py", "data/sources.py")
+NOT_IN_RESULTS = (
+    "book", "cli.py", "command_line.py", "data/commands.py", "data/sources.py", "experiments",
+)  # fmt: skip
 VERSIONS = ("torch", "numpy", "scikit-learn", "papermill")
 
 
@@ -68,7 +71,10 @@ def processor() -> str:
 
 
 def commit(book: Book, *folders: str) -> dict[str, Any]:
-    """The book's git commit, and whether ``folders`` (code and parameters if none) differ."""
+    """The book's git commit, and whether ``folders`` (code and parameters if none) differ from it.
+
+    Where there is no repository ``RADFORD_COMMIT`` says it: the commit, and "dirty" after a space.
+    """
 
     def git(*arguments: str) -> str | None:
         command = ["git", "-C", str(book.root), *arguments]
@@ -76,15 +82,20 @@ def commit(book: Book, *folders: str) -> dict[str, Any]:
         return answer.stdout.strip() if answer.returncode == 0 else None
 
     if shutil.which("git") is None or (revision := git("rev-parse", "HEAD")) is None:
-        return {"commit": None, "dirty": None}
+        told, _, state = os.environ.get("RADFORD_COMMIT", "").partition(" ")
+        return {"commit": told or None, "dirty": state == "dirty" if told else None}
     folders = folders or ("radford_lib", "chapters", "profiles")
     changed = git("status", "--porcelain", "--", *folders)
     return {"commit": revision, "dirty": bool(changed)}
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the results depend on."""
-    return {name: importlib.metadata.version(name) for name in VERSIONS}
+    """Versions of what the results depend on, as far as it is installed."""
+    found = {}
+    for name in VERSIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def now() -> str:

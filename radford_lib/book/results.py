@@ -40,12 +40,41 @@ def record(
     data: Identified | Iterable[Identified] | None = None,
     unit: str | None = None,
 ) -> None:
-    """Record one result of this run, to be cited as ``item.metric``.
+    """Record one result of this run, to be cited as ``item.metric``; arguments as ``result_entry``.
+
+    Emits a machine-readable output that the page does not show.
+    """
+    kept = result_entry(
+        item, metric, value, n=n, ci=ci, spread=spread, seed=seed, data=data, unit=unit
+    )
+
+    from IPython import get_ipython
+    from IPython.display import display
+
+    if get_ipython() is None:
+        print(f"{kept['key']} = {kept['value']}")
+    else:
+        display({MIME: kept}, raw=True)
+
+
+def result_entry(
+    item: str,
+    metric: str,
+    value: Any,
+    *,
+    n: int | None = None,
+    ci: tuple[float, float] | None = None,
+    spread: float | None = None,
+    seed: int | None = None,
+    data: Identified | Iterable[Identified] | None = None,
+    unit: str | None = None,
+) -> dict[str, Any]:
+    """One result as it is stored: what was given, as JSON values, under its ``key``.
 
     ``item`` is an id of ``papers.yml``; ``value`` a number or text (NumPy and torch scalars are
     taken); ``n`` how many cases it is measured on, ``ci`` its 95 % interval, ``spread`` its
-    standard deviation over repeats; accuracies are fractions. Emits a machine-readable output that
-    the page does not show. Raises ``UsageError`` for what is neither a finite number nor text.
+    standard deviation over repeats; accuracies are fractions.
+    Raises ``UsageError`` for what is neither a finite number nor text.
     """
     entry = {
         "key": f"{item}.{metric}",
@@ -59,15 +88,7 @@ def record(
         "data": describe(data),
         "unit": unit,
     }
-    kept = {key: part for key, part in entry.items() if part is not None}
-
-    from IPython import get_ipython
-    from IPython.display import display
-
-    if get_ipython() is None:
-        print(f"{kept['key']} = {kept['value']}")
-    else:
-        display({MIME: kept}, raw=True)
+    return {key: part for key, part in entry.items() if part is not None}
 
 
 def plain(value: Any) -> int | float | str:
@@ -120,20 +141,23 @@ def load_run(book: Book, profile: str) -> dict[str, dict[str, Any]]:
 
 
 def load_recorded(book: Book, profile: str) -> dict[str, dict[str, Any]]:
-    """All committed results of ``profile``, each with its ``chapter`` and ``provenance``."""
+    """All committed results of ``profile``, each with its ``chapter`` and ``provenance``.
+
+    A record that came of a script, not of a chapter, has the record's own name as ``chapter``.
+    """
     found: dict[str, dict[str, Any]] = {}
-    for chapter in book.chapters():
-        path = book.recorded(profile, chapter)
-        if path.is_file():
-            try:
-                run = json.loads(path.read_text(encoding="utf-8"))
-                results = run["results"]
-            except (ValueError, KeyError) as error:
-                where = path.relative_to(book.root)
-                raise RadfordError(f"{where} is not a record of a run: export it again") from error
-            merge(found, results, chapter)
-            for key in results:
-                found[key]["provenance"] = run["provenance"]
+    folder = book.root / "results" / profile
+    for path in sorted(folder.rglob("*.json")):
+        chapter = path.relative_to(folder).with_suffix("").as_posix()
+        try:
+            run = json.loads(path.read_text(encoding="utf-8"))
+            results, provenance = run["results"], run["provenance"]
+        except (ValueError, KeyError) as error:
+            where = path.relative_to(book.root)
+            raise RadfordError(f"{where} is not a record of a run: export it again") from error
+        merge(found, results, chapter)
+        for key in results:
+            found[key]["provenance"] = provenance
     return found
 
 

@@ -6,7 +6,7 @@ in shards below 16 MiB. Nothing here is a pickle. ``load`` is the one way in.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ CARD = (
     "architecture", "data", "licence", "seed", "steps", "device", "seconds", "loss", "scores",
     "commit",
 )  # fmt: skip
-MAKERS = {
+MAKERS: dict[str, Callable[..., nn.Module]] = {
     "byte-language-model": ByteLanguageModel,
     "dcgan-generator": make_generator,
     "dcgan-discriminator": make_discriminator,
