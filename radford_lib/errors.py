@@ -7,6 +7,10 @@ class RadfordError(Exception):
     exit_code = 1
 
 
+class DivergedError(RadfordError):
+    """A training run's loss is no longer a number."""
+
+
 class UsageError(RadfordError):
     """The call itself is wrong: an unknown name, parameter or option."""
 

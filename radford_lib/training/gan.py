@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from radford_lib.data.image_set import ImageSet
-from radford_lib.errors import RadfordError, UsageError
+from radford_lib.errors import DivergedError, RadfordError, UsageError
 from radford_lib.models.dcgan import (
     Generator,
     find_guidelines,
@@ -291,10 +291,13 @@ def keep_samples(config: GanConfig, at: _State, epoch: float, *, last: bool) -> 
 
 
 def check_progress(config: GanConfig, found: dict[str, float]) -> None:
-    """Raise ``RadfordError`` if a loss is no number, or at a collapse, unless it is recorded."""
+    """Raise ``DivergedError`` if a loss is no number, ``RadfordError`` at a collapse.
+
+    Unless collapses are to be recorded.
+    """
     for name, whose in (("d_loss", "discriminator"), ("g_loss", "generator")):
         if not math.isfinite(found[name]):
-            raise RadfordError(
+            raise DivergedError(
                 f"the {whose}'s loss is {found[name]}: lower lr, or try another seed"
             )
     if found["collapsed_at"] and config.on_collapse == "raise":

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from radford_lib.data.corpus import ByteCorpus
-from radford_lib.errors import RadfordError, UsageError
+from radford_lib.errors import DivergedError, RadfordError, UsageError
 from radford_lib.models.language_model import ByteLanguageModel, State
 from radford_lib.training.checkpoint import (
     fingerprint,
@@ -307,13 +307,13 @@ def _updates(
 def _check_finite(
     config: LanguageModelConfig, update: int, losses: list[float], norm: float
 ) -> None:
-    """Raise ``RadfordError`` where training has diverged; ``losses`` end with ``update``'s."""
+    """Raise ``DivergedError`` where it has; ``losses`` end with ``update``'s."""
     first = update - len(losses) + 1
     found = [(n, loss) for n, loss in enumerate(losses, first) if not math.isfinite(loss)]
     if not found and math.isfinite(norm):
         return
     number, loss = found[0] if found else (update, losses[-1])
-    raise RadfordError(
+    raise DivergedError(
         f"training diverged at update {number} (loss {loss:g}, gradient norm {norm:g}): "
         f"lower lr ({config.lr:g}) or clip ({config.clip:g})"
     )
@@ -433,7 +433,7 @@ def bits_per_byte(
             part = shard[:share]
             lanes = max(1, min(batch, len(part) // window))
             length = len(part) // lanes
-            streams = np.ascontiguousarray(part[: length * lanes].reshape(lanes, length).T)
+            streams = part[: length * lanes].reshape(lanes, length).T.copy()  # a map is read-only
             bytes_ = torch.from_numpy(streams).long().to(device)
             h, c = model.initial_state(lanes, dtype)
             for start in range(0, length - 1, window):
