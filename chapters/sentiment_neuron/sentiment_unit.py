@@ -191,7 +191,7 @@ plots.loss_curve(
 #
 # ```{result-table} The training run (S-E1). Bits per byte of different texts do not compare: toy reviews are easier than real ones.
 # :name: tab-training-run
-# :profiles: current cpu
+# :profiles: current cpu h200
 # S-E1.bits_per_byte | Bits per byte of unseen text | .2f
 # S-E1.unigram_bits | Bits per byte from byte frequencies alone | .2f
 # S-E1.bytes_seen | Bytes read in training | ,d
@@ -277,7 +277,7 @@ record("S-E2", "nonzero", probe.n_nonzero, data=labelled)
 # %% [markdown]
 # ```{result-table} Sentiment of unseen texts from all units (S-E2), with controls. The paper's number is for the Stanford Sentiment Treebank.
 # :name: tab-sentiment
-# :profiles: current cpu
+# :profiles: current cpu h200
 # S-E2.accuracy | All units, trained | .1%
 # S-E2.untrained | All units, before training | .1%
 # S-E2.bag_of_words | Counting words | .1%
@@ -359,7 +359,7 @@ record(
 # %% [markdown]
 # ```{result-table} One unit as a classifier (S-E4, S-F3).
 # :name: tab-unit
-# :profiles: current cpu
+# :profiles: current cpu h200
 # S-E4.unit_accuracy | The probe's heaviest unit | .1%
 # S-E4.searched_unit_accuracy | The unit best on training texts | .1%
 # S-E4.untrained_unit_accuracy | The same search before training | .1%
@@ -485,7 +485,7 @@ if second_evaluation:
 # %% [markdown]
 # ```{result-table} Sentiment of whole film reviews (S-T2). The paper fits on 25,000 reviews.
 # :name: tab-imdb
-# :profiles: current cpu
+# :profiles: current cpu h200
 # S-T2.unit_accuracy | The unit alone | .1%
 # S-T2.accuracy | All units | .1%
 # S-T2.bag_of_words | Counting words | .1%
