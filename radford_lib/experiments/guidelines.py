@@ -158,6 +158,7 @@ class Ablation:
             Part(x[:fit], y[:fit]),
             Part(x[fit:], y[fit : fit + valid]),
             Part(read(self.unseen.images[:test]), self.unseen.labels[:test]),
+            device=self.session.device,
         ).test_accuracy
 
     def summarise(self, nets: str) -> None:

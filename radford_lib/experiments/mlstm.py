@@ -67,7 +67,7 @@ class Sizes:
     texts: int | None = None  # of each part of ``evaluation``; None for all
     second_texts: int | None = None  # of each part of ``second``, at the end
     second_on_the_way: int = 4000  # of each part, while training
-    second_fit: int = 6250  # training texts of ``second`` that its probe of all units sees
+    second_fit: int = 25_000  # training texts of ``second`` that its probe of all units sees
     shrink: int = 1  # of the hidden units
     embed: int = 64
     window: int = 256
@@ -113,7 +113,7 @@ class Mlstm:
         self.session, self.asked, self.sizes = session, asked, sizes
         self.label = label_of(asked)
         workers = 1 if session.device == "cpu" else max(1, (os.cpu_count() or 2) - 2)
-        self.pool = ThreadPoolExecutor(workers)  # liblinear lets go of Python's lock
+        self.pool = ThreadPoolExecutor(workers)  # probes, while the GPU trains
         self.pending: list[Future[dict[str, Any]]] = []
 
     # --- data -----------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ class Mlstm:
             self.corpus,
             validation=self.unseen,
             checkpoint_dir=self.session.checkpoint(self.label, fingerprint),
-            deadline=self.session.deadline(reserve=45),
+            deadline=self.session.deadline(reserve=75),
             visit=self.visit,
             visit_at=[*(int(v) for v in self.sizes.visits if v < last), last],
             progress=self.session.progress,
@@ -448,7 +448,7 @@ def build(argv: Sequence[str] | None = None) -> tuple[Session, list[Stage]]:
         Stage("plan", run.plan, 30),
         Stage("before training", run.untrained, 20),
         Stage("training", run.training, 60),
-        Stage("final", run.final, 40),
+        Stage("final", run.final, 60),
     ]
 
 

@@ -1,4 +1,7 @@
-"""How well final states tell sentiment: all units, one unit, by the protocol of the chapter."""
+"""How well final states tell sentiment: all units, one unit, by the protocol of the chapter.
+
+Probes are fitted on the processor: the GPU trains meanwhile, by graphs that nothing may disturb.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +23,7 @@ def score_first(
     """
     train, valid, test = (labelled[part] for part in ("train", "valid", "test"))
     probe = fit_l1_logistic(
-        features["train"], train.labels, features["valid"], valid.labels, seed=seed
+        features["train"], train.labels, features["valid"], valid.labels, seed=seed, device="cpu"
     )
     searched, searched_threshold = best_unit(features["train"], train.labels)
     # a model that has learnt nothing may leave the probe without a weight
@@ -31,7 +34,7 @@ def score_first(
     groups = [values[test.labels == label] for label in (0, 1)]
     spread = float(np.sqrt(sum(group.var() for group in groups) / 2)) or 1.0
     metrics = {
-        "accuracy": probe.accuracy(features["test"], test.labels),
+        "accuracy": probe.accuracy(features["test"], test.labels, "cpu"),
         "unit": unit,
         "unit_accuracy": alone.accuracy(values, test.labels),
         "searched_unit": searched,
@@ -64,11 +67,12 @@ def score_second(
     choosing, fitting = np.split(order, [len(order) // 5])
     x = features["train"]
     probe = fit_l1_logistic(
-        x[fitting], train.labels[fitting], x[choosing], train.labels[choosing], seed=seed
-    )
+        x[fitting], train.labels[fitting], x[choosing], train.labels[choosing],
+        seed=seed, device="cpu",
+    )  # fmt: skip
     alone = fit_threshold(x[:, unit], train.labels)
     return {
-        "accuracy": probe.accuracy(features["test"], test.labels),
+        "accuracy": probe.accuracy(features["test"], test.labels, "cpu"),
         "unit_accuracy": alone.accuracy(features["test"][:, unit], test.labels),
         "fit_texts": len(order),
     }

@@ -116,7 +116,7 @@ class Transfer:
 
     def probe(self, key: str, parts: tuple[Part, Part, Part]) -> str:
         """Fit the SVMs on one kind of features and record how the best does."""
-        found = probe(*parts)
+        found = probe(*parts, device=self.session.device)
         keep = functools.partial(self.session.record, CHAPTER, "D-T1", data=self.sets)
         accuracy, n = found.test_accuracy, len(self.held_out)
         ci = accuracy_interval(accuracy, n)
@@ -155,7 +155,11 @@ class Transfer:
         said = []
         for kind, features in kinds.items():
             by_count = label_efficiency(
-                *features(), per_class=counts, draws=self.sizes.draws, seed=self.session.seed
+                *features(),
+                per_class=counts,
+                draws=self.sizes.draws,
+                seed=self.session.seed,
+                device=self.session.device,
             )
             for count, values in by_count.items():
                 item, key = ("D-X3", f"narrow_{kind}_{count}_labels")

@@ -15,7 +15,7 @@
 # A call with the same arguments on the same machine goes on where the last one stopped: more
 # training than fits into one call is --train-seconds 960 in two. ESTIMATED from the bounds, nothing
 # was measured: 2.2 MB/s at H = 2048, 4.7 at 1024, 7.8 at 512; beside training about 15 s to unpack
-# and compile, 5 s a visit, 40 s at the end. Comes back: NAME.json, .jsonl, .log, weights (42 MiB in
+# and compile, 5 s a visit, 60 s at the end. Comes back: NAME.json, .jsonl, .log, weights (42 MiB in
 # three shards at H = 2048), float16 features of the strongest units: 155 of 2048, as many as fit into
 # 64 MiB beside the weights; 256 at H = 1024 and 512.
 source "$(dirname "$0")/environment.sh"
