@@ -1,14 +1,18 @@
 """From runs to pages: twins, stale pages, results in prose, recorded results, the scorecard."""
 
+import io
 import json
 import shutil
 
 import mini_book
+import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from radford_lib.book import build as site
 from radford_lib.book import runs
-from radford_lib.book.export import export
+from radford_lib.book.export import export, figures, smaller
 from radford_lib.book.layout import Book
 from radford_lib.book.results import load_recorded
 from radford_lib.errors import RadfordError
@@ -117,3 +121,23 @@ def test_export_refuses_runs_that_cannot_be_traced(copy):
     source.write_text(source.read_text() + "\n# %%\n1\n")
     with pytest.raises(RadfordError, match="has changed since its run"):
         export(copy, "smoke", ("a/one",))
+
+
+def test_photographs_are_kept_as_webp():
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8))
+    encoded = io.BytesIO()
+    picture.save(encoded, "PNG")
+    extension, raw = smaller("png", encoded.getvalue())
+    assert (extension, Image.open(io.BytesIO(raw)).size) == ("webp", (300, 300))
+    assert smaller("png", encoded.getvalue()[:1000]) == ("png", encoded.getvalue()[:1000])
+    assert smaller("svg", b"<svg/>") == ("svg", b"<svg/>")
+
+
+def test_images_of_a_data_set_are_not_kept():
+    def cell(*tags):
+        shown = nbformat.v4.new_output("display_data", {"image/svg+xml": "<svg/>"})
+        about = {"tags": list(tags), "mystnb": {"figure": {"name": f"fig-{len(tags)}"}}}
+        return nbformat.v4.new_code_cell("", outputs=[shown], metadata=about)
+
+    notebook = nbformat.v4.new_notebook(cells=[cell(), cell("shows-data")])
+    assert list(figures(notebook)) == ["fig-0"]

@@ -89,7 +89,7 @@ held_out = load_images(
     probe_data, probe_test_split, n=probe_test, size=32, seed=seed
 )
 
-# %% mystnb={"figure": {"caption": "Above, what pre-training sees, without labels; below, what the probe must tell apart.", "name": "fig-two-sets"}, "image": {"alt": "Two rows of small images: unlabelled ones for pre-training above, labelled ones for the probe below."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Above, what pre-training sees, without labels; below, what the probe must tell apart.", "name": "fig-two-sets"}, "image": {"alt": "Two rows of small images: unlabelled ones for pre-training above, labelled ones for the probe below."}} tags=["hide-input", "shows-data"]
 plots.sample_rows(
     {"unlabelled": unlabelled.images[:10], "probe": labelled.images[:10]},
     columns=10,

@@ -75,7 +75,7 @@ size = find_shape(shape).size
 real = load_images(data, "train", n=images, size=size, seed=seed)
 held_out = load_images(data, "test", n=unseen, size=size, seed=seed)
 
-# %% mystnb={"figure": {"caption": "What the nets see: images from the training set of this run.", "name": "fig-real"}, "image": {"alt": "Three rows of ten images from the training set."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "What the nets see: images from the training set of this run.", "name": "fig-real"}, "image": {"alt": "Three rows of ten images from the training set."}} tags=["hide-input", "shows-data"]
 plots.sample_grid(real.images[:30], columns=10)
 
 # %% [markdown]
@@ -216,7 +216,7 @@ found = {
 }
 distances = {name: distance for name, (_, distance) in found.items()}
 
-# %% mystnb={"figure": {"caption": "Eight samples and, below each, the training image nearest to it in pixels, with the distance: a copy would stand above its original.", "name": "fig-neighbours"}, "image": {"alt": "Pairs of a generated image and the training image nearest to it."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Eight samples and, below each, the training image nearest to it in pixels, with the distance: a copy would stand above its original.", "name": "fig-neighbours"}, "image": {"alt": "Pairs of a generated image and the training image nearest to it."}} tags=["hide-input", "shows-data"]
 shown = 8
 plots.neighbour_panel(
     drawn[:shown],

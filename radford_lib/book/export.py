@@ -1,6 +1,7 @@
 """Keeping a run: its results, its provenance and its figures, small enough to commit."""
 
 import base64
+import io
 import json
 from typing import Any
 
@@ -16,6 +17,7 @@ PROVENANCE = (
     "device", "threads", "seconds", "date", "versions",
 )  # fmt: skip
 FORMATS = {"image/svg+xml": "svg", "image/png": "png"}
+PNG_BYTES = 200_000  # beyond them a picture is of photographs, which WebP keeps in a tenth
 
 
 def recorded_profiles(book: Book) -> list[str]:
@@ -91,16 +93,32 @@ def write(book: Book, profile: str, chapter: str, notebook: Any) -> list[str]:
 
 
 def figures(notebook: Any) -> dict[str, tuple[str, str, bytes]]:
-    """Name -> (file extension, caption, bytes) of each figure that has a name."""
+    """Name -> (file extension, caption, bytes) of each figure that has a name.
+
+    Not of cells tagged ``shows-data``: the images of a data set are not ours to give away.
+    """
     found = {}
     for cell in notebook.cells:
         figure = cell.metadata.get("mystnb", {}).get("figure", {})
-        if "name" not in figure:
+        if "name" not in figure or "shows-data" in cell.metadata.get("tags", []):
             continue
         for output in cell.get("outputs", []):
             kinds = [kind for kind in FORMATS if kind in output.get("data", {})]
             if kinds:
                 content = output["data"][kinds[0]]
                 raw = content.encode() if kinds[0] == "image/svg+xml" else base64.b64decode(content)
-                found[figure["name"]] = (FORMATS[kinds[0]], figure.get("caption", ""), raw)
+                extension, raw = smaller(FORMATS[kinds[0]], raw)
+                found[figure["name"]] = (extension, figure.get("caption", ""), raw)
     return found
+
+
+def smaller(extension: str, raw: bytes) -> tuple[str, bytes]:
+    """The picture as WebP where it is a PNG of more than ``PNG_BYTES``, else as it is."""
+    if extension != "png" or len(raw) <= PNG_BYTES:
+        return extension, raw
+    from PIL import Image
+
+    encoded = io.BytesIO()
+    with Image.open(io.BytesIO(raw)) as picture:
+        picture.save(encoded, "WEBP", quality=85, method=6)
+    return "webp", encoded.getvalue()
