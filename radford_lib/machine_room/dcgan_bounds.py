@@ -143,6 +143,15 @@ def norm_bytes(shape: str, width: int, per_element: int) -> int:
     return per_element * normed + ACTIVATION_BYTES * plain
 
 
+def norms(shape: str, width: int) -> list[tuple[int, int, int]]:
+    """(channels, side, groups) of each batch norm over maps: D's sees real and fake as two."""
+    return [
+        (layer.outputs, layer.size if layer.net == "G" else layer.small, 1 + (layer.net == "D"))
+        for layer in layers(shape, width)
+        if _normed(layer, shape)
+    ]
+
+
 @dataclass(frozen=True)
 class GanBound:
     """Seconds of a D and a G update on one batch, by what they are spent on."""

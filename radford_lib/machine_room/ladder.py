@@ -10,7 +10,7 @@ rounds.
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -170,16 +170,26 @@ def operations(cell: str, hidden: int) -> int:
 
 
 def cpu_table(
-    hidden: int, batch: int, window: int, threads: int, *, compiled: bool, **sampling: Any
+    hidden: int,
+    batch: int,
+    window: int,
+    threads: int,
+    *,
+    compiled: bool = False,
+    only: Collection[str] = (),
+    **sampling: Any,
 ) -> list[dict[str, Any]]:
     """One row of figures for each candidate at this size, with a ``note`` where one fails.
 
-    ``compiled`` adds those of ``torch.compile``; ``sampling`` goes to ``timing.interleave``.
+    ``compiled`` adds those of ``torch.compile``; ``only`` names candidates to be kept, by default
+    all, and must have "naive" among them; ``sampling`` goes to ``timing.interleave``.
     """
     torch.set_num_threads(threads)
     inputs, targets = (torch.randint(0, 256, (window, batch)) for _ in range(2))
     rows, steps = [], {}
     for name, (model, cell) in candidates(hidden, window, compiled).items():
+        if only and name not in only:
+            continue
         row: dict[str, Any] = {"candidate": name, "cell": cell, "hidden": hidden, "batch": batch}
         rows.append(row | {"window": window, "threads": threads})
         step = training_step(model, inputs, targets)

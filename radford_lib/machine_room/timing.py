@@ -57,8 +57,7 @@ def interleave(
 
     A sample is as many calls as take about ``sample_seconds``, with the wait for ``device`` to
     have done them, after a warm-up and up to ``wait_seconds`` of waiting for other processes to
-    pause. Where they do not, ``clock`` may be ``time.process_time``: it stands still while this
-    process is not running, but counts every thread's time, so that it suits one thread only.
+    pause. Where they do not, ``clock`` had better be that of ``clock_for``.
     """
     device = torch.device(device)
     timings = {}
@@ -75,6 +74,15 @@ def interleave(
             wait_until_quiet(wait_seconds)
             _take_sample(candidates[name], timings[name], device, clock)
     return timings
+
+
+def clock_for(threads: int) -> Callable[[], float]:
+    """A clock for a machine that is never quiet: processor time where one thread computes.
+
+    It stands still while others have the core. With more threads it would count each one's time,
+    and the wall clock is left.
+    """
+    return time.process_time if threads == 1 else time.perf_counter
 
 
 def wait_until_quiet(seconds: float) -> bool:
