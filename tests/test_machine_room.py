@@ -65,7 +65,7 @@ def test_batch_norms_are_those_of_the_nets():
 
 def test_batch_norms_are_timed_an_input_at_a_time():
     found = norms.measure(2, 4, 3, 2, torch.float32, "cpu", norms.contenders(), most_sets=2, **ONCE)
-    assert list(found) == ["reference", "PyTorch's", "ours"]
+    assert list(found) == ["reference", "PyTorch", "ours"]
     assert all(timing.median > 0 for timing in found.values())
     assert norms.sets_of((2, 4), torch.float32, 16) == 16
     assert norms.bytes_moved(2, 4, 3, 2, 4) == 5 * 2 * 2 * 4 * 9 * 4

@@ -11,7 +11,7 @@ from radford_lib.machine_room.bounds import Machine
 
 STAGES = 4  # products that wait for each other in a step, two each way
 OPTIMISER_BYTES = 48  # a parameter and update: Adam in float32, weight norm and its gradient
-ACTIVATION_BYTES = 30  # a unit, times the size of a number: kept forward, read and made backward
+ACTIVATION_NUMBERS = 30  # moved for a unit: kept forward, read and made backward
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def step_bound(
         products=machine.products(10 * batch * hidden**2),
         weights=machine.traffic(weights) if weights > machine.cache_bytes else 0.0,
         output=machine.products(1536 * batch * hidden),
-        activations=machine.traffic(ACTIVATION_BYTES * itemsize * batch * hidden),
+        activations=machine.traffic(ACTIVATION_NUMBERS * itemsize * batch * hidden),
         optimiser=machine.traffic(OPTIMISER_BYTES * parameters(hidden)) / window,
         launches=STAGES * machine.launch_seconds,
     )
@@ -72,5 +72,5 @@ def intensity(hidden: int, batch: int, window: int, itemsize: int) -> float:
     """
     flops = 30 * batch * hidden**2 + 1536 * batch * hidden
     weights = 2 * 5 * hidden**2 * itemsize
-    activations = ACTIVATION_BYTES * itemsize * batch * hidden
+    activations = ACTIVATION_NUMBERS * itemsize * batch * hidden
     return flops / (weights + activations + OPTIMISER_BYTES * parameters(hidden) / window)

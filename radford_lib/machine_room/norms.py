@@ -37,7 +37,7 @@ def ours(x: Tensor, gain: Tensor, bias: Tensor, groups: int, backend: str) -> Te
 def contenders(compiled: bool = False) -> dict[str, Callable[..., Tensor]]:
     """Ways to compute it, op by op first, ours last; ``compiled`` adds ``torch.compile``'s."""
     op_by_op = functools.partial(ours, backend="reference")
-    found: dict[str, Callable[..., Tensor]] = {"reference": op_by_op, "PyTorch's": pytorchs}
+    found: dict[str, Callable[..., Tensor]] = {"reference": op_by_op, "PyTorch": pytorchs}
     if compiled:
         found["reference, compiled"] = torch.compile(op_by_op, dynamic=False)
     return found | {"ours": functools.partial(ours, backend="auto")}
