@@ -43,7 +43,7 @@ def test_what_limits_the_mlstm_step():
         for size in [(512, 64), (1024, 128), (2048, 256), (4096, 128), (4096, 512)]
     }
     assert list(limiters.values()) == [
-        "launches", "launches", "products", "weights from memory", "products",
+        "launches", "launches", "products", "memory", "products",
     ]  # fmt: skip
 
 

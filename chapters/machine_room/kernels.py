@@ -40,9 +40,7 @@ seed: int = 0
 hidden: int = 512  # units; the paper: 4096
 batch: int = 64  # sequences side by side; the paper: 128
 window: int = 64  # bytes between updates; the paper: 256
-threads: int = (
-    1  # with one, processor time is measured, and other work hardly matters
-)
+threads: int = 1  # with one, time is the processor's, not the clock's
 rounds: int = 3  # in which every rung has a turn
 compile_triton: bool = True  # two of the GPU kernels, for Hopper; about ten seconds
 
@@ -63,7 +61,7 @@ from radford_lib.machine_room.resources import hopper_resources
 from radford_lib.machine_room.timing import clock_for
 
 plots.use_style()
-torch.manual_seed(seed)
+_ = torch.manual_seed(seed)
 
 # %% [markdown]
 # ## Forward
@@ -130,10 +128,11 @@ plots.mlstm_step_flow()
 # $$\bar g = \frac{\langle \bar W, V \rangle}{\lVert V \rVert}, \qquad \bar V = \frac{g}{\lVert V \rVert}\Big(\bar W - \frac{\bar g}{\lVert V \rVert}\, V\Big) \quad \text{for each column.}$$ (eq-norm)
 #
 # In code, {eq}`eq-back-c` and {eq}`eq-back-z` are these lines of the library, which need no compiler. `out=` and the
-# in-place operations see to it that a step makes no new memory.
+# in-place operations see to it that a step makes no new memory; `v` and `w` are scratch.
 
 # %% tags=["hide-input"]
-print(inspect.getsource(sequence_cpu._gates_backward))
+lines = inspect.getsource(sequence_cpu._gates_backward)
+print(inspect.cleandoc(lines.rpartition('"""')[2]))
 
 # %% [markdown]
 # ## The ladder
@@ -214,7 +213,7 @@ record("S-X3", "bytes_per_second", ladder[best]["bytes_per_second"], n=rounds)
 # %% mystnb={"figure": {"caption": "The same as shares of the rate of a large product, {result}`S-X3.ceiling_gflops:.0f` GFLOP/s on this core. `nn.LSTM` has four fifths of the recurrent work and is credited with its own.", "name": "fig-shares"}, "image": {"alt": "Bars of the share of the matrix product's rate that each rung reaches, and nn.LSTM for comparison.", "classes": "dark-light"}} tags=["hide-input"]
 plots.accuracy_bars(
     {
-        name: (row["share_of_ceiling"], 0.0)
+        name: (row["share_of_ceiling"], float("nan"))
         for name, row in (*ladder.items(), ("nn.LSTM", by_name["nn.LSTM"]))
     },
     xlabel="share of the matrix product's rate",
@@ -223,12 +222,12 @@ plots.accuracy_bars(
 # %% [markdown]
 # What to read off these two figures:
 #
-# - **Norming once** changes nothing but where a line of code stands.
-# - **Byte tables alone** change {result}`S-X3.change_tables:+.0%`: they take the embedding's products away,
+# - **Norming once** ({result}`S-X3.change_norm:+.0%`) changes nothing but where a line of code stands.
+# - **Byte tables alone** ({result}`S-X3.change_tables:+.0%`): they take the embedding's products away,
 #   and autograd takes some of the gain back, because to it the gradient of reading a row is
 #   a whole table, zero but for the rows read, made and added at every byte. The idea
 #   pays in full once the backward pass is written by hand and sums the rows at the end, {eq}`eq-back-t`.
-# - **One node** needs no compiler and no new arithmetic, only that someone writes out the derivatives.
+# - **One node** ({result}`S-X3.change_node:+.0%`) needs no compiler and no new arithmetic, only that someone writes out the derivatives.
 # - **Compiled** does what PyTorch's operations cannot be told: keep a product's result in
 #   registers while the gates are computed from it, and keep the weights in the order in which
 #   the next step will read them.
@@ -277,8 +276,7 @@ record(
 # backward, the products {eq}`eq-forward-m`, {eq}`eq-forward-z`, {eq}`eq-back-m` and {eq}`eq-back-h`, each with all that is
 # element by element computed in its epilogue; a whole window of them is recorded as one CUDA graph.
 #
-# This page was made without a GPU, so it has no time to show. What can be said without
-# one is what a compiler says: whether a kernel fits the chip. A multiprocessor of a Hopper GPU has 65,536
+# This page times no GPU, not even where there is one. What can be said without one is what a compiler says: whether a kernel fits the chip. A multiprocessor of a Hopper GPU has 65,536
 # registers, 255 at most for a thread, and 227 KB of shared memory for a program; what does not fit in
 # registers spills to memory, and a kernel on a step's critical path must not.
 

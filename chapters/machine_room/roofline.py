@@ -58,7 +58,7 @@ from radford_lib.machine_room.bounds import H200
 from radford_lib.machine_room.timing import clock_for
 
 plots.use_style()
-torch.manual_seed(seed)
+_ = torch.manual_seed(seed)
 
 # %% [markdown]
 # ## Two ceilings
@@ -139,16 +139,15 @@ plots.roofline(
 
 # %% tags=["hide-input"]
 convolved = [work for work in works if work.kind[0] in "GD"]
-pd.DataFrame(
-    {
-        "layer": [work.name for work in convolved],
-        "pass": [work.kind.split()[1] for work in convolved],
-        "FLOP a byte": [f"{work.intensity:.0f}" for work in convolved],
-        "share of the product's rate": [
-            f"{work.flop_rate / peak:.0%}" for work in convolved
-        ],
-    }
-).set_index("layer")
+layers = {}
+for work in convolved:
+    row = layers.setdefault(work.name, {"FLOP a byte": f"{work.intensity:.0f}"})
+    row[work.kind.split()[1]] = f"{work.flop_rate / peak:.0%}"
+pd.DataFrame.from_dict(layers, orient="index")
+
+# %% [markdown]
+# Forward and backward as shares of the product's rate. Layers are named by their net and their number of input and
+# output maps.
 
 # %% tags=["remove-input", "remove-output"]
 slowest = min(convolved, key=lambda work: work.flop_rate)
@@ -195,7 +194,7 @@ pd.DataFrame(
 # %% [markdown]
 # Microseconds for one step of the whole batch, windows of 256 bytes: forward and backward, each the larger of its products and
 # the reading of its weights; the weights' gradients; output layer, activations and optimiser. Beside it what
-# the step waits for most. *Launches* means that the {result}`D-X9.assumed_launches:.0f` µs of launching are more than all of this
+# the step waits for most. *Memory* means that reading the weights takes longer than multiplying by them, *launches* that the {result}`D-X9.assumed_launches:.0f` µs of launching are more than all of this
 # together: at 512 units the chip is idle most of the time, and only fewer launches help, or more sequences. What the table
 # leaves out is how often a product reads its operands from the L2 cache again, which costs most in the middle.
 #
@@ -237,7 +236,7 @@ pd.DataFrame(
             },
             "Adam": milliseconds(bound.adam),
             "norms' share, op by op": f"{bound.share_of_norm('op by op', EFFICIENCY):.0%}",
-            "two passes": f"{bound.share_of_norm('two passes', EFFICIENCY):.0%}",
+            "norms' share, two passes": f"{bound.share_of_norm('two passes', EFFICIENCY):.0%}",
         }
         for name, bound in gan_bounds.items()
     }
@@ -323,9 +322,9 @@ record("D-X9", "assumed_norm_saved_narrow", saved(narrow), unit="fraction")
 
 # %% [markdown]
 # Against operation by operation the fused kernel is {result}`D-X9.norm_times:.1f` times as fast (median of the layers).
-# The bytes counted above would make it {result}`D-X9.bytes_op_by_op` to {result}`D-X9.bytes_two_passes`. What goes beyond that is
-# not memory's doing: autograd keeps and reads more than a hand-written backward pass, and general
-# reductions over maps run slower than a copy. The fused kernel moves its bytes at
+# The bytes counted above would make it {result}`D-X9.bytes_op_by_op` to {result}`D-X9.bytes_two_passes`. What goes beyond that
+# must come from elsewhere: autograd keeps and reads more than a hand-written backward pass, and general
+# reductions need not run as fast as a copy. The fused kernel, PyTorch's own here, moves its bytes at
 # {result}`D-X9.norm_gb:.1f` GB/s, each counted once, where a copy has {result}`D-X9.copy_gb:.1f`.
 #
 # ```{result-table} This machine, one core, and the assumed one. A column for an H200 appears when a run there has been recorded.

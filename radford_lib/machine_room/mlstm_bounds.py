@@ -41,7 +41,7 @@ class StepBound:
         """What the step waits for most: launches, memory or products."""
         if self.launches > self.seconds:
             return "launches"
-        return "weights from memory" if self.weights > self.products else "products"
+        return "memory" if self.weights > self.products else "products"
 
 
 def step_bound(
