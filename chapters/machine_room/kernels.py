@@ -69,11 +69,20 @@ _ = torch.manual_seed(seed)
 # The multiplicative LSTM reads $B$ sequences side by side, a byte $x_t$ of each at every step. With one row
 # for each sequence, so that $h$ and $c$ are $B \times H$,
 #
-# $$a_t = h_{t-1} W_{mh}, \qquad m_t = T_{mx}[x_t] \odot a_t$$ (eq-forward-m)
+# $$\begin{aligned}
+# a_t &= h_{t-1} W_{mh} \\
+# m_t &= T_{mx}[x_t] \odot a_t
+# \end{aligned}$$ (eq-forward-m)
 #
-# $$z_t = T_{zx}[x_t] + m_t W_{zm}, \qquad i, f, o = \sigma(z^i, z^f, z^o), \quad u = \tanh z^u$$ (eq-forward-z)
+# $$\begin{aligned}
+# z_t &= T_{zx}[x_t] + m_t W_{zm} \\
+# i, f, o &= \sigma(z^i, z^f, z^o), \quad u = \tanh z^u
+# \end{aligned}$$ (eq-forward-z)
 #
-# $$c_t = f \odot c_{t-1} + i \odot u, \qquad h_t = o \odot \tanh c_t$$ (eq-forward-c)
+# $$\begin{aligned}
+# c_t &= f \odot c_{t-1} + i \odot u \\
+# h_t &= o \odot \tanh c_t
+# \end{aligned}$$ (eq-forward-c)
 #
 # where $W_{mh}$ is $H \times H$, $W_{zm}$ is $H \times 4H$ and $z_t$ is $B \times 4H$. The paper writes the input as a
 # product too, $m_t = (x_t W_{mx}) \odot (h_{t-1} W_{mh})$, with $x_t$ the embedding of the byte. But a byte has only 256
@@ -91,31 +100,45 @@ _ = torch.manual_seed(seed)
 # $$\bar c_t \mathrel{+}= \bar h_t \odot o \odot (1 - \tanh^2 c_t)$$ (eq-back-c)
 #
 # $$\begin{aligned}
-# \bar z^i &= \bar c_t \odot u \odot i(1-i), & \bar z^f &= \bar c_t \odot c_{t-1} \odot f(1-f), \\
-# \bar z^u &= \bar c_t \odot i \odot (1-u^2), & \bar z^o &= \bar h_t \odot \tanh c_t \odot o(1-o).
+# \bar z^i &= \bar c_t \odot u \odot i(1-i) \\
+# \bar z^f &= \bar c_t \odot c_{t-1} \odot f(1-f) \\
+# \bar z^o &= \bar h_t \odot \tanh c_t \odot o(1-o) \\
+# \bar z^u &= \bar c_t \odot i \odot (1-u^2)
 # \end{aligned}$$ (eq-back-z)
 #
 # Through the two products, with a transposed matrix each,
 #
-# $$\bar m_t = \bar z_t W_{zm}^\top, \qquad \bar a_t = T_{mx}[x_t] \odot \bar m_t$$ (eq-back-m)
+# $$\begin{aligned}
+# \bar m_t &= \bar z_t W_{zm}^\top \\
+# \bar a_t &= T_{mx}[x_t] \odot \bar m_t
+# \end{aligned}$$ (eq-back-m)
 #
-# $$\bar h_{t-1} \leftarrow \bar a_t W_{mh}^\top, \qquad \bar c_{t-1} \leftarrow \bar c_t \odot f$$ (eq-back-h)
+# $$\begin{aligned}
+# \bar h_{t-1} &\leftarrow \bar a_t W_{mh}^\top \\
+# \bar c_{t-1} &\leftarrow \bar c_t \odot f
+# \end{aligned}$$ (eq-back-h)
 #
 # and that is all that the step before has to wait for: $\bar z_t$ is $B \times 4H$, the rest $B \times H$. What has to be kept
 # from the forward pass are $h$, $a$, $m$, $c$ and the four gates; $\tanh c$ may be kept or made again.
 #
 # What the parameters get is on nobody's way:
 #
-# $$\bar W_{zm} = \sum_t m_t^\top \bar z_t = M^\top \bar Z, \qquad \bar W_{mh} = \sum_t h_{t-1}^\top \bar a_t = H_{-}^\top \bar A$$ (eq-back-w)
+# $$\begin{aligned}
+# \bar W_{zm} &= \sum_t m_t^\top \bar z_t = M^\top \bar Z \\
+# \bar W_{mh} &= \sum_t h_{t-1}^\top \bar a_t = H_{-}^\top \bar A
+# \end{aligned}$$ (eq-back-w)
 #
-# $$\bar T_{zx}[b] = \sum_{t:\,x_t = b} \bar z_t, \qquad \bar T_{mx}[b] = \sum_{t:\,x_t = b} \bar m_t \odot a_t .$$ (eq-back-t)
+# $$\begin{aligned}
+# \bar T_{zx}[b] &= \sum_{t:\,x_t = b} \bar z_t \\
+# \bar T_{mx}[b] &= \sum_{t:\,x_t = b} \bar m_t \odot a_t
+# \end{aligned}$$ (eq-back-t)
 
 # %% mystnb={"figure": {"caption": "One step: forward to the right, the derivatives to the left. Only the upper two rows form a chain over the bytes of a window. The weights' gradients (below) need what the chain leaves behind, but nothing in the chain needs them, so they can wait until the window's end.", "name": "fig-step-flow"}, "image": {"alt": "Data flow of an mLSTM step: boxes from the last state through two products to the next state, the same boxes backwards for the derivatives, and below them the two sums that give the weights' gradients once a window.", "classes": "dark-light"}} tags=["hide-input"]
 plots.mlstm_step_flow()
 
 # %% [markdown]
-# In {eq}`eq-back-w` a sum of $T$ products with $B$ rows each is *one* product with $T B$ rows: stack all $m_t$ into $M$ and
-# all $\bar z_t$ into $\bar Z$. The operations are the same. The difference is in what is not done: to add into a
+# In {eq}`eq-back-w` a sum of $T$ products with $B$ rows each is *one* product with $T B$ rows: stack all $m_t$ into $M$,
+# all $\bar z_t$ into $\bar Z$, all $h_{t-1}$ into $H_{-}$ and all $\bar a_t$ into $\bar A$. The operations are the same. The difference is in what is not done: to add into a
 # gradient of $5H^2$ numbers at every step means to read and write it at every step. At the paper's size
 # that is 84 million numbers, three times over, for each position in the window: by the arithmetic of the next
 # chapter that alone would take a large GPU as long as all the rest of the step. An automatic differentiator has no choice there, since it sees one step after
@@ -123,9 +146,12 @@ plots.mlstm_step_flow()
 #
 # Weight norm is the last thing that needs doing once only. The paper scales each column of the
 # matrices to a learned length, $W = g\, V / \lVert V \rVert$. Its value changes when $V$ and $g$ change, at an update and
-# not at a byte, and so does its gradient: with $\bar W$ summed over the window,
+# not at a byte, and so does its gradient: with $\bar W$ summed over the window, for each column
 #
-# $$\bar g = \frac{\langle \bar W, V \rangle}{\lVert V \rVert}, \qquad \bar V = \frac{g}{\lVert V \rVert}\Big(\bar W - \frac{\bar g}{\lVert V \rVert}\, V\Big) \quad \text{for each column.}$$ (eq-norm)
+# $$\begin{aligned}
+# \bar g &= \frac{\langle \bar W, V \rangle}{\lVert V \rVert} \\
+# \bar V &= \frac{g}{\lVert V \rVert}\Big(\bar W - \frac{\bar g}{\lVert V \rVert}\, V\Big)
+# \end{aligned}$$ (eq-norm)
 #
 # In code, {eq}`eq-back-c` and {eq}`eq-back-z` are these lines of the library, which need no compiler. `out=` and the
 # in-place operations see to it that a step makes no new memory; `v` and `w` are scratch.

@@ -195,7 +195,7 @@ pd.DataFrame(
 # Microseconds for one step of the whole batch, windows of 256 bytes: forward and backward, each the larger of its products and
 # the reading of its weights; the weights' gradients; output layer, activations and optimiser. Beside it what
 # the step waits for most. *Memory* means that reading the weights takes longer than multiplying by them, *launches* that the {result}`D-X9.assumed_launches:.0f` µs of launching are more than all of this
-# together: at 512 units the chip is idle most of the time, and only fewer launches help, or more sequences. What the table
+# together: at 512 units and few sequences the chip is idle most of the time, and only fewer launches help, or more sequences. What the table
 # leaves out is how often a product reads its operands from the L2 cache again, which costs most in the middle.
 #
 # At the paper's own setting the bound is {result}`D-X9.assumed_paper_rate:.2f` million bytes a second, against the
