@@ -102,7 +102,9 @@ def roofline(
         x, y = np.array(group).T
         axes.plot(x, y / 1e9, marker, color=color, label=kind, markersize=6, alpha=0.9)
     for (x, y), text in (names or {}).items():
-        axes.annotate(text, (x, y / 1e9), (-4, -4), textcoords="offset points", ha="right", va="top")
+        axes.annotate(
+            text, (x, y / 1e9), (-4, -4), textcoords="offset points", ha="right", va="top"
+        )
     axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, xlim=(at[0], at[-1]))
     axes.set_ylim(bottom=every[:, 1].min() / 1e9 / 1.7)
     for axis in (axes.xaxis, axes.yaxis):
