@@ -24,6 +24,7 @@ from benchmarks.dcgan_peers import COMPILED_PEERS, CPU_PEERS, GPU_PEERS, Peer, P
 from benchmarks.gpu_timing import copy_ceiling, gemm_ceiling
 from benchmarks.h200_kernels import Row, Settings
 from radford_lib.data.image_set import ImageSet
+from radford_lib.machine_room.dcgan_bounds import step_flops
 from radford_lib.machine_room.timing import interleave
 from radford_lib.models.dcgan import find_shape
 from radford_lib.training.distributed import Ranks
@@ -35,32 +36,6 @@ OURS = "ours"
 GPU_SAMPLING = {"rounds": 7, "sample_seconds": 0.1, "wait_seconds": 0}
 Rows = list[dict[str, Any]]
 Job = Callable[[], Rows]
-
-
-def step_flops(shape: str, width: int) -> float:
-    """FLOPs (2 a multiply-add) that one image costs in a D and a G update.
-
-    G forward, D forward three times, and back through what is trained: not to z, and to the images
-    only in G's update.
-    """
-    found = find_shape(shape)
-    maps = found.seed_maps * width
-    project = 2 * found.z_dim * maps * 16
-    g, size = project, 4
-    for multiple, stride in (*found.generator, (0, found.last_stride)):
-        outputs = multiple * width or found.channels
-        # a transposed convolution multiplies at each of its inputs
-        g += 2 * size**2 * found.kernel**2 * maps * outputs
-        maps, size = outputs, size * stride
-    d = first = 0.0
-    maps, size = found.channels, found.size
-    for multiple, stride in found.discriminator:
-        outputs, size = multiple * width, size // stride
-        d += 2 * size**2 * found.kernel**2 * maps * outputs
-        first = first or d
-        maps = outputs
-    d += 2 * maps * size**2
-    return (g + 3 * d) + (2 * g - project) + 2 * (2 * d - first) + d
 
 
 def our_step(shape: str, width: int, batch: int, device: str) -> tuple[Callable[[], None], float]:

@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import torch
+
 from benchmarks import mlstm
 from benchmarks.h200_kernels import Row
 from radford_lib.machine_room import ladder
@@ -30,7 +32,7 @@ def test_candidates_take_turns():
 
 def test_every_candidate_is_measured():
     rows = ladder.cpu_table(16, 2, 4, 1, compiled=False, rounds=1, sample_seconds=0, wait_seconds=0)
-    assert {"naive", "nn.LSTM", "ours, torch"} <= {row["candidate"] for row in rows}
+    assert {*ladder.RUNGS[:4], "nn.LSTM"} <= {row["candidate"] for row in rows}
     for row in rows:
         assert row["share_of_ceiling"] > 0
         assert row["times_naive"] > 0
@@ -38,6 +40,15 @@ def test_every_candidate_is_measured():
     assert text.startswith("H 16, B 2, T 4, 1 threads; ceiling ")
     assert len(text.splitlines()) == len(rows) + 3
     assert text.endswith("failed: why")
+
+
+def test_rungs_compute_the_same():
+    bytes_ = torch.randint(0, 256, (5, 3))
+    ours = [ladder.OurModel(8, "mlstm", backend) for backend in ("reference", "cpu:torch")]
+    naive = [ladder.NaiveModel(8, norm_every_step=every) for every in (True, False)]
+    for models in (ours, naive):
+        models[1].load_state_dict(models[0].state_dict())
+        torch.testing.assert_close(models[0](bytes_), models[1](bytes_))
 
 
 def test_a_gpus_updates_are_rows_of_the_same_table(monkeypatch):

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from benchmarks import dcgan, dcgan_norm
+from benchmarks import dcgan
 from benchmarks.dcgan_peers import GPU_PEERS, Peer, PlainTrainer
+from radford_lib.machine_room import norms
 from radford_lib.models.dcgan import make_discriminator, make_generator
 
 
@@ -48,7 +49,7 @@ def test_every_peer_of_the_gpu_has_its_row_and_one_that_fails_says_why():
 
 def test_ways_to_normalise_agree():
     x, gain, bias = torch.randn(8, 6, 3, 3), torch.randn(6), torch.randn(6)
-    found = [f(x, gain, bias, 2) for f in dcgan_norm.contenders("cpu", compiled=False).values()]
+    found = [f(x, gain, bias, 2) for f in norms.contenders().values()]
     for other in found[1:]:
         torch.testing.assert_close(other, found[0])
 

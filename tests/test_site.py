@@ -20,6 +20,8 @@ PAGES = (
     "chapters/dcgan/training",
     "chapters/dcgan/representations",
     "chapters/sentiment_neuron/sentiment_unit",
+    "chapters/machine_room/kernels",
+    "chapters/machine_room/roofline",
 )
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

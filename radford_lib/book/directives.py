@@ -75,7 +75,7 @@ class ResultRole(SphinxRole):
 
 
 class ResultTable(SphinxDirective):
-    """Our results beside the paper's: one ``key | label | format`` line a row."""
+    """Our results, beside the paper's where it gives any: one ``key | label | format`` a row."""
 
     required_arguments = 1
     final_argument_whitespace = True
@@ -96,11 +96,12 @@ class ResultTable(SphinxDirective):
         # a profile without a single result is said in the caption, not in a column of its own
         shown = [p for p in asked if p == store.built or any(row[0] in store.of(p) for row in rows)]
         absent = [p for p in asked if p not in shown]
-        header = ["", "paper", *(heading(store, profile, rows) for profile in shown)]
+        numbers = {row[0]: papers.number_for(row[0]) for row in rows}
+        beside = ["paper"] if any(numbers.values()) else []  # no column of dashes
+        header = ["", *beside, *(heading(store, profile, rows) for profile in shown)]
         body: list[list[nodes.Node | str]] = []
         for key, label, *form in rows:
-            number = papers.number_for(key)
-            cells: list[nodes.Node | str] = [label, paper_cell(number)]
+            cells: list[nodes.Node | str] = [label, *(paper_cell(numbers[key]) for _ in beside)]
             for profile in shown:
                 cells.append(result_cell(store.of(profile).get(key), form[0] if form else ""))
             body.append(cells)

@@ -10,7 +10,7 @@ rounds.
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from radford_lib.kernels.cpu import choose_level
 from radford_lib.machine_room.timing import Timing, interleave
 from radford_lib.models.language_model import ByteLanguageModel
 
+# The ladder, each rung with one idea more than the one before it: weights normed once a window,
+# byte tables, one autograd node for the window, its loop compiled.
+RUNGS = ("naive, normed every step", "naive", "byte tables", "ours, torch", "ours, native")
 CEILING = "matrix product"
 CEILING_SIZE = 1536
 CHUNK = 16  # steps that torch.compile sees at a time
@@ -30,13 +33,13 @@ CHUNK = 16  # steps that torch.compile sees at a time
 class NaiveModel(nn.Module):
     """As public reproductions are written: a linear layer for each product, step by step.
 
-    They normalise the weights at every step too; here it is done once a sequence, which is kinder.
+    They normalise the weights at every step too (``norm_every_step``); once a window is kinder.
     ``cell`` and ``chunk`` steps of it at a time may be compiled.
     """
 
-    def __init__(self, hidden: int, embed: int = 64) -> None:
+    def __init__(self, hidden: int, embed: int = 64, *, norm_every_step: bool = False) -> None:
         super().__init__()
-        self.hidden = hidden
+        self.hidden, self.norm_every_step = hidden, norm_every_step
         self.embedding = nn.Embedding(256, embed)
         self.of_x, self.of_m = nn.Linear(embed, 4 * hidden), nn.Linear(hidden, 4 * hidden)
         self.mx, self.mh = nn.Linear(embed, hidden), nn.Linear(hidden, hidden)
@@ -48,17 +51,23 @@ class NaiveModel(nn.Module):
 
     def forward(self, bytes: Tensor) -> Tensor:
         """Logits (T, B, 256) for the byte after each of bytes (T, B)."""
-        layers = (self.of_x, self.of_m, self.mx, self.mh)
-        weights = [
-            layer.weight * (gain / layer.weight.norm(dim=1))[:, None]
-            for layer, gain in zip(layers, self.gains, strict=True)
-        ]
         h = c = torch.zeros(bytes.shape[1], self.hidden)
-        states = []
+        states: list[Tensor] = []
+        weights = self.normed()
         for x in self.embedding(bytes).split(self.chunk):
+            if self.norm_every_step and states:
+                weights = self.normed()
             made, h, c = self.cell(x, h, c, *weights, self.of_x.bias)
             states.append(made)
         return self.out(torch.cat(states))
+
+    def normed(self) -> list[Tensor]:
+        """The four matrices, each row scaled to the length of its gain."""
+        layers = (self.of_x, self.of_m, self.mx, self.mh)
+        return [
+            layer.weight * (gain / layer.weight.norm(dim=1))[:, None]
+            for layer, gain in zip(layers, self.gains, strict=True)
+        ]
 
 
 def naive_cell(
@@ -96,17 +105,18 @@ class TorchLSTM(nn.Module):
 
 
 class OurModel(nn.Module):
-    """The library's model at one level of its CPU backend."""
+    """The library's model with one of its backends, or at one level (``cpu:torch``) of its own."""
 
-    def __init__(self, hidden: int, cell: str, level: str) -> None:
+    def __init__(self, hidden: int, cell: str, backend: str) -> None:
         super().__init__()
-        self.model, self.level = ByteLanguageModel(cell, hidden), level
+        self.model = ByteLanguageModel(cell, hidden)
+        self.backend, _, self.level = backend.partition(":")
 
     def forward(self, bytes: Tensor) -> Tensor:
         """Logits (T, B, 256) for the byte after each of bytes (T, B)."""
         with cpu_kernels(self.level):
-            logits, _ = self.model(bytes)
-        return logits
+            h, _ = self.model.hidden_states(bytes, backend=self.backend)
+        return h @ self.model.w_out + self.model.b_out
 
 
 @contextlib.contextmanager
@@ -122,18 +132,22 @@ def cpu_kernels(level: str) -> Iterator[None]:
 
 def candidates(hidden: int, window: int, compiled: bool) -> dict[str, tuple[nn.Module, str]]:
     """The models to compare, by name, and the cell whose operations they are credited with."""
-    found: dict[str, tuple[nn.Module, str]] = {"naive": (NaiveModel(hidden), "mlstm")}
+    found: dict[str, tuple[nn.Module, str]] = {
+        RUNGS[0]: (NaiveModel(hidden, norm_every_step=True), "mlstm"),
+        "naive": (NaiveModel(hidden), "mlstm"),
+    }
     for chunk in (1, CHUNK) if compiled and window % CHUNK == 0 else ():
         model = NaiveModel(hidden)
         model.chunk, model.cell = chunk, torch.compile(naive_cell, dynamic=False)
         found[f"naive, {chunk} step{'s' * (chunk > 1)} compiled"] = (model, "mlstm")
     found["nn.LSTM"] = (TorchLSTM(hidden), "lstm")
-    found["ours, torch"] = (OurModel(hidden, "mlstm", "torch"), "mlstm")
+    found["byte tables"] = (OurModel(hidden, "mlstm", "reference"), "mlstm")
+    found["ours, torch"] = (OurModel(hidden, "mlstm", "cpu:torch"), "mlstm")
     with cpu_kernels(""):
         compiles = choose_level()[0] == "native"
     if compiles:
-        found["ours, native"] = (OurModel(hidden, "mlstm", "native"), "mlstm")
-        found["our LSTM, native"] = (OurModel(hidden, "lstm", "native"), "lstm")
+        found["ours, native"] = (OurModel(hidden, "mlstm", "cpu:native"), "mlstm")
+        found["our LSTM, native"] = (OurModel(hidden, "lstm", "cpu:native"), "lstm")
     return found
 
 
@@ -156,16 +170,26 @@ def operations(cell: str, hidden: int) -> int:
 
 
 def cpu_table(
-    hidden: int, batch: int, window: int, threads: int, *, compiled: bool, **sampling: Any
+    hidden: int,
+    batch: int,
+    window: int,
+    threads: int,
+    *,
+    compiled: bool = False,
+    only: Collection[str] = (),
+    **sampling: Any,
 ) -> list[dict[str, Any]]:
     """One row of figures for each candidate at this size, with a ``note`` where one fails.
 
-    ``compiled`` adds those of ``torch.compile``; ``sampling`` goes to ``timing.interleave``.
+    ``compiled`` adds those of ``torch.compile``; ``only`` names candidates to be kept, by default
+    all, and must have "naive" among them; ``sampling`` goes to ``timing.interleave``.
     """
     torch.set_num_threads(threads)
     inputs, targets = (torch.randint(0, 256, (window, batch)) for _ in range(2))
     rows, steps = [], {}
     for name, (model, cell) in candidates(hidden, window, compiled).items():
+        if only and name not in only:
+            continue
         row: dict[str, Any] = {"candidate": name, "cell": cell, "hidden": hidden, "batch": batch}
         rows.append(row | {"window": window, "threads": threads})
         step = training_step(model, inputs, targets)

@@ -51,28 +51,38 @@ def interleave(
     rounds: int = 7,
     sample_seconds: float = 0.3,
     wait_seconds: float = 2.0,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Time each candidate ``rounds`` times in turn, every other round in reverse order.
 
     A sample is as many calls as take about ``sample_seconds``, with the wait for ``device`` to
     have done them, after a warm-up and up to ``wait_seconds`` of waiting for other processes to
-    pause.
+    pause. Where they do not, ``clock`` had better be that of ``clock_for``.
     """
     device = torch.device(device)
     timings = {}
     for name, call in candidates.items():
         call()
         finish(device)
-        started = time.perf_counter()
+        started = clock()
         call()
         finish(device)
-        elapsed = time.perf_counter() - started
+        elapsed = max(clock() - started, 1e-9)
         timings[name] = Timing(calls=max(1, round(sample_seconds / elapsed)))
     for number in range(rounds):
         for name in candidates if number % 2 == 0 else reversed(candidates):
             wait_until_quiet(wait_seconds)
-            _take_sample(candidates[name], timings[name], device)
+            _take_sample(candidates[name], timings[name], device, clock)
     return timings
+
+
+def clock_for(threads: int) -> Callable[[], float]:
+    """A clock for a machine that is never quiet: processor time where one thread computes.
+
+    It stands still while others have the core. With more threads it would count each one's time,
+    and the wall clock is left.
+    """
+    return time.process_time if threads == 1 else time.perf_counter
 
 
 def wait_until_quiet(seconds: float) -> bool:
@@ -93,15 +103,17 @@ def finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _take_sample(call: Callable[[], object], timing: Timing, device: torch.device) -> None:
-    begin = _others_seconds()
-    started = time.perf_counter()
+def _take_sample(
+    call: Callable[[], object], timing: Timing, device: torch.device, clock: Callable[[], float]
+) -> None:
+    begin, began = _others_seconds(), time.perf_counter()
+    started = clock()
     for _ in range(timing.calls):
         call()
     finish(device)
-    elapsed = time.perf_counter() - started
-    timing.seconds.append(elapsed / timing.calls)
-    timing.others.append(max(0.0, _others_seconds() - begin) / elapsed)
+    timing.seconds.append((clock() - started) / timing.calls)
+    passed = time.perf_counter() - began
+    timing.others.append(max(0.0, _others_seconds() - begin) / passed)
 
 
 def _others_seconds() -> float:

@@ -15,6 +15,7 @@ from radford_lib.plots.curves import (
     weight_spikes,
 )
 from radford_lib.plots.images import neighbour_panel, sample_grid, sample_rows
+from radford_lib.plots.machine import mlstm_step_flow, roofline, waterfall
 from radford_lib.plots.style import PALETTE, png_bytes, svg_text, use_style
 from radford_lib.plots.text import heat_map, heat_map_html
 
@@ -28,12 +29,15 @@ __all__ = [
     "learning_curve",
     "loss_curve",
     "loss_curves",
+    "mlstm_step_flow",
     "neighbour_panel",
     "png_bytes",
+    "roofline",
     "sample_grid",
     "sample_rows",
     "svg_text",
     "unit_histogram",
     "use_style",
+    "waterfall",
     "weight_spikes",
 ]
