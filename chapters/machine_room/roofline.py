@@ -119,7 +119,7 @@ plots.learning_curve(
 # as it may on this machine, a point can lie above the lower roof.
 #
 # A convolution uses each weight at every position of every image, so its intensity is high from the start; only the layers
-# next to the image, with three channels on one side, have little to do with what they move.
+# next to the image, with three channels on one side, do little with each number they move.
 
 # %% mystnb={"figure": {"caption": "The mLSTM climbs the roof with its batch, from {result}`D-X9.mlstm_small:.0%` to {result}`D-X9.mlstm_large:.0%` of the highest rate; convolutions stand under its flat part, those next to the image to the left of the others; the slowest is {result}`D-X9.slowest_layer`. Solid: bandwidth of memory; dashed: of the fastest cache.", "name": "fig-roofline"}, "image": {"alt": "Roofline: GFLOP/s against operations a byte, with the roofs of memory and cache, points for mLSTM steps of several batch sizes and for the convolutions of generator and discriminator, forward and backward.", "classes": "dark-light"}} tags=["hide-input"]
 fastest_copy = max(work.byte_rate for work in by_kind["copy"])
