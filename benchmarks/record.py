@@ -58,7 +58,8 @@ def bench(book: Book, kind: str, device: str | None, quick: bool, out: Path | No
 def where_from(book: Book, device: str, quick: bool) -> dict[str, Any]:
     """Code, machine and settings of a run."""
     return {
-        **provenance.commit(book, "radford_lib", "benchmarks"),
+        # its own results, this very file among them, are no change of the code
+        **provenance.commit(book, "radford_lib", "benchmarks", ":(exclude)benchmarks/results"),
         "device": device,
         "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
         "processor": provenance.processor(),
