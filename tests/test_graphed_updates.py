@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from interruption import interrupted_at_checkpoint
 from test_language_model_training import SHARDS, assert_same_run, make_corpus
 
 from radford_lib.errors import RadfordError, UsageError
@@ -93,23 +94,13 @@ def test_updates_run_on_triton_s_kernels():
 # --- the trainer around them -------------------------------------------------------------------
 
 
-def test_a_low_precision_run_continues_to_the_bit(tmp_path, monkeypatch):
+def test_a_low_precision_run_continues_to_the_bit(tmp_path):
     corpus = make_corpus(*SHARDS)
     options = {"validation": corpus, "progress": False}
     whole = train_language_model(CONFIG, corpus, checkpoint_dir=tmp_path / "whole", **options)
-    save, saves = training.save_checkpoint, []
-
-    def save_five_times_then_die(*args):
-        save(*args)
-        saves.append(args)
-        if len(saves) == 5:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "save_checkpoint", save_five_times_then_die)
     folder = tmp_path / "stopped"
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_at_checkpoint(training):
         train_language_model(CONFIG, corpus, checkpoint_dir=folder, checkpoint_seconds=0, **options)
-    monkeypatch.undo()
     assert_same_run(train_language_model(CONFIG, corpus, checkpoint_dir=folder, **options), whole)
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["update"] for row in rows] == list(range(1, CONFIG.updates + 1))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from interruption import interrupted_at_checkpoint
 
 from radford_lib.data.corpus import ByteCorpus
 from radford_lib.errors import RadfordError, UsageError
@@ -215,24 +216,14 @@ def test_a_periodic_corpus_is_learnt(cell):
     assert run.history[-1]["lr"] == pytest.approx(config.lr / config.updates)
 
 
-def test_a_run_that_was_stopped_continues_to_the_bit(corpus, tmp_path, monkeypatch):
+def test_a_run_that_was_stopped_continues_to_the_bit(corpus, tmp_path):
     whole = train_language_model(
         SMALL, corpus, validation=corpus, checkpoint_dir=tmp_path / "whole", progress=False
     )
-    save, saves = training.save_checkpoint, []
-
-    def save_five_times_then_die(*args):
-        save(*args)
-        saves.append(args)
-        if len(saves) == 5:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "save_checkpoint", save_five_times_then_die)
     folder = tmp_path / "stopped"
     options = {"validation": corpus, "checkpoint_dir": folder, "progress": False}
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_at_checkpoint(training):
         train_language_model(SMALL, corpus, checkpoint_seconds=0, **options)
-    monkeypatch.undo()
     continued = train_language_model(SMALL, corpus, **options)
     assert_same_run(continued, whole)
     logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

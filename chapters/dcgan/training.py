@@ -247,7 +247,7 @@ record("D-X11", "median_distance_unseen", middle, data=sets)
 # ## On photographs
 #
 # The same chapter, run on real faces (CelebA) at 64 pixels with the paper's first architecture at a
-# quarter of its width: as much as two CPU cores bear in a quarter of an hour.
+# quarter of its width, on two CPU cores: {result}`cpu/D-F3.seconds:,.0f` seconds of training.
 #
 # ```{recorded-figure} cpu/dcgan/training/fig-one-epoch
 # :name: fig-one-epoch-cpu

@@ -1,7 +1,7 @@
 """Memory that one window's activations leave to the next.
 
 New memory comes from the operating system as zeroed pages, a fault for each: at tens of megabytes
-a window that took a seventh of a training step.
+a window, a noticeable part of a training step.
 """
 
 import itertools

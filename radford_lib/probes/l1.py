@@ -11,11 +11,8 @@ not zero and the zeros that violate optimality most, computes their Hessian (one
 over X), and minimises the quadratic model exactly (``radford_lib.probes.lasso``); the line search
 is on P itself.
 
-Others minimise P by coordinate descent, which correlated features slow down. On the features of a
-byte mLSTM (processor time of one thread, at the others' own tolerances, which leave P some 1e-6
-above this): liblinear takes 1.8 times as long for nine C on 6,920 x 4,096, and 8.6 times for
-eight on 25,000 x 4,096; celer 0.7 and skglm 0.5 are behind liblinear, by more the larger C is.
-``benchmarks/probe.py`` measures it.
+liblinear, celer and skglm minimise P by coordinate descent, which the correlated features of a byte
+mLSTM slow down, the more the larger C is; ``radford bench probe`` times liblinear beside this.
 
 Every solution carries its duality gap: the probabilities of error, scaled until no feature's
 correlation with them exceeds 1, are a feasible point of the dual.
