@@ -57,24 +57,25 @@ class Rows:
     def times(self, w: torch.Tensor, exact: bool = False) -> torch.Tensor:
         """X w: (D, P) -> (N, P) float64."""
         dtype = torch.float64 if exact else torch.float32
-        w = w.to(dtype)
-        return torch.cat([self._product(block, w).double() for _, block in self.blocks(dtype)])
+        columns = _as_rows(w, dtype)
+        return torch.cat([self._product(b, columns).double() for _, b in self.blocks(dtype)])
 
     def transposed_times(self, r: torch.Tensor, exact: bool = False) -> torch.Tensor:
         """X^T r: (N, P) -> (D, P) float64."""
         dtype = torch.float64 if exact else torch.float32
-        total = _Sum((self.columns, r.shape[1]), dtype, self.device)
+        total = _Sum((r.shape[1], self.columns), dtype, self.device)
         for rows, block in self.blocks(dtype):
             self._add_transposed(total, block, r[rows].to(dtype))
-        return total.result()
+        return total.result().T
 
     def gram_times(self, v: torch.Tensor, scale: torch.Tensor | None = None) -> torch.Tensor:
         """X^T (scale * (X v)) in one pass: (D, P), (N, P) -> (D, P) float64."""
-        v32, total = v.float(), _Sum(v.shape, torch.float32, self.device)
+        columns = _as_rows(v, torch.float32)
+        total = _Sum(columns.shape, torch.float32, self.device)
         for rows, block in self.blocks():
-            z = self._product(block, v32)
+            z = self._product(block, columns)
             self._add_transposed(total, block, z if scale is None else z.mul_(scale[rows]))
-        return total.result()
+        return total.result().T
 
     def weighted_gram(self, features: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """X^T diag(weight) X of M - 1 of the features and the bias, its last row: (M, M) float64.
@@ -95,15 +96,24 @@ class Rows:
         upper = total.result().triu_()
         return upper + upper.triu(1).T
 
-    def _product(self, block: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        return torch.addmm(w[-1], block, w[:-1]) if self.bias else block @ w
+    def _product(self, block: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        """block w, for w as rows (P, D)."""
+        if not self.bias:
+            return block @ columns.T
+        return torch.addmm(columns[:, -1], block, columns[:, :-1].T)
 
     def _add_transposed(self, total: "_Sum", block: torch.Tensor, r: torch.Tensor) -> None:
+        """Add (block^T r)^T to ``total`` (P, D)."""
         features = block.shape[1]
-        total.part[:features].addmm_(block.T, r)
+        total.part[:, :features].addmm_(r.T, block)
         if self.bias:
-            total.part[features] += r.sum(0)
+            total.part[:, features] += r.sum(0)
         total.added(len(block))
+
+
+def _as_rows(w: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """(D, P) as (P, D): a processor multiplies a few columns faster where each is contiguous."""
+    return w.T.to(dtype).contiguous()
 
 
 class _Sum:
