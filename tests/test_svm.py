@@ -31,7 +31,7 @@ def objective(x, y, svm, label):
 @pytest.mark.parametrize("exact", [True, False])
 def test_it_is_scikit_learns_linear_svc(monkeypatch, n, features, exact):
     if not exact:
-        monkeypatch.setattr("radford_lib.probes.newton._EXACT", 2)
+        monkeypatch.setattr("radford_lib.probes.precondition._EXACT", 2)
         monkeypatch.setattr("radford_lib.probes.newton._SPAN", 2)
     x, y = problem(n, features)
     svm = fit_l2_svm(x, y, c=0.01, tolerance=1e-8)

@@ -12,10 +12,10 @@ precision. Margins and gradients are float64, so that what is said of a solution
 many products of conjugate gradients, which only choose directions, are float32.
 
 Features that are all positive or of very different sizes make this slow, so the gradients are
-preconditioned by the leading eigenvectors of X^T X, which all problems share: all of them where
-there are few features, by Nystrom's sketch where there are many (Frangella, Tropp and Udell 2021).
-Few examples (fewer than features) span a small space: there the problems are first solved in that
-space's coordinates, whose axes are the eigenvectors.
+preconditioned (``radford_lib.probes.precondition``): by all eigenvectors of X^T X where there are
+few features, by a subspace of the leading ones where there are many. The problems are first solved
+in that subspace, whose products cost little. Few examples (fewer than features) span a small space:
+there they are first solved in that space's coordinates, whose axes are the eigenvectors.
 
 With w' = -C sum_i loss'(y_i w.x_i) y_i x_i, the duality gap at the dual point that w' comes from is
 exactly 1/2 ||w - w'||^2 = 1/2 ||grad P||^2: the stopping rule is a proof of how far the optimum
@@ -31,13 +31,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from radford_lib.probes.precondition import (
+    Eigenvectors,
+    Preconditioner,
+    Solve,
+    Subspace,
+    preconditioner,
+    span,
+)
 from radford_lib.probes.rows import Rows, full_float32
 
 _CG_LIMIT = 400  # passes for one Newton step
-_EXACT = 2560  # features up to which all eigenvectors are found
-_SPAN = 6144  # examples up to which all are found, where features are more
-_SKETCH = 256  # eigenvectors that are approximated beyond that
-_PANEL = 512  # rows and columns of X X^T at a time
+_SPAN = 6144  # examples up to which the problems are solved in their span, where features are more
+_ROUGHLY = 1e-4  # relative gap of a start
 
 
 class Loss(ABC):
@@ -112,10 +118,12 @@ def minimise(
     data = Rows(features, device)
     y = torch.from_numpy(signs).to(data.device)
     with full_float32():
-        start = None
+        start = known = None
         if len(data) < data.x.shape[1] and len(data) <= _SPAN:
             start = _solve_in_span(data, y, grid, loss, 0.1 * tolerance, max_iterations)
-        state = _newton(data, y, grid, loss, tolerance, max_iterations, start=start)
+        elif isinstance(known := preconditioner(data), Subspace):
+            start = _solve_in_subspace(known, y, grid, loss, max_iterations)
+        state = _newton(data, y, grid, loss, tolerance, max_iterations, start=start, known=known)
     worst = float((state.gap / state.objective).max())
     if worst > tolerance:
         warnings.warn(
@@ -132,47 +140,6 @@ def minimise(
     )
 
 
-@dataclass
-class _Eigenvectors:
-    """The leading part of X^T X: ``vectors`` (D, r), or None for the unit vectors; values (r,)."""
-
-    vectors: torch.Tensor | None
-    values: torch.Tensor
-    rest: float  # what stands for the other eigenvalues
-
-    def solve(self, r: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """(I + weight X^T X)^-1 r, about: (D, P), weight (P,)."""
-        if self.vectors is None:
-            return r / (1 + weight * self.values[:, None])
-        along = self.vectors.T @ r
-        rest = 1 + weight * self.rest
-        kept = along / (1 + weight * self.values[:, None]) - along / rest
-        return self.vectors @ kept + r / rest
-
-
-def _eigenvectors(data: Rows) -> _Eigenvectors:
-    """All eigenvectors of X^T X for few columns, else a sketch of the leading ones."""
-    if data.columns <= _EXACT:
-        every = torch.arange(data.columns - 1, device=data.device)
-        ones = torch.ones(len(data), dtype=torch.float64, device=data.device)
-        values, vectors = torch.linalg.eigh(data.weighted_gram(every, ones))
-        return _Eigenvectors(vectors, values.clamp(min=0), 0.0)
-    # Frangella, Tropp and Udell 2021, algorithm 2.1; the seed only moves the number of iterations
-    rank = min(_SKETCH, len(data))
-    generator = torch.Generator().manual_seed(0)
-    probe = torch.randn(data.columns, rank, generator=generator, dtype=torch.float64)
-    probe = torch.linalg.qr(probe.to(data.device)).Q
-    image = data.gram_times(probe)
-    shift = 1e-6 * torch.linalg.matrix_norm(image, 2)
-    image += shift * probe
-    inner = probe.T @ image
-    factor = torch.linalg.cholesky((inner + inner.T) / 2)
-    root = torch.linalg.solve_triangular(factor, image.T, upper=False).T  # image factor^-T
-    vectors, singular, _ = torch.linalg.svd(root, full_matrices=False)
-    values = (singular.square() - shift).clamp(min=0)
-    return _Eigenvectors(vectors, values, float(values[-1]))
-
-
 def _solve_in_span(
     data: Rows,
     signs: torch.Tensor,
@@ -185,19 +152,21 @@ def _solve_in_span(
 
     With X X^T = U S U^T the examples have coordinates Z = U sqrt(S), and w = X^T U v / sqrt(S).
     """
-    x = data.x
-    gram = torch.ones(len(x), len(x), dtype=torch.float64, device=data.device)
-    for start in range(0, x.shape[1], _PANEL):
-        part = x[:, start : start + _PANEL].double()
-        for top in range(0, len(x), _PANEL):  # the upper triangle is enough
-            gram[top : top + _PANEL, top:].addmm_(part[top : top + _PANEL], part[top:].T)
-    values, u = torch.linalg.eigh(gram, UPLO="U")
-    kept = values > 1e-10 * values[-1]
-    values, u = values[kept], u[:, kept]
+    values, u = span(data)
     z = Rows(u * values.sqrt(), data.device, bias=False)
-    axes = _Eigenvectors(None, values, 0.0)
-    found = _newton(z, signs, grid, loss, tolerance, max_iterations, eigen=axes)
+    axes = Eigenvectors(None, values)
+    found = _newton(z, signs, grid, loss, tolerance, max_iterations, known=axes)
     return data.transposed_times(u @ (found.w / values.sqrt()[:, None]), exact=True)
+
+
+def _solve_in_subspace(
+    known: Subspace, signs: torch.Tensor, grid: Sequence[float], loss: Loss, max_iterations: int
+) -> torch.Tensor:
+    """Where the problems would end without the features' rest, nearly: a start (D, P)."""
+    z = Rows(known.z, known.z.device, bias=False)
+    axes = Eigenvectors(None, known.values)
+    found = _newton(z, signs, grid, loss, _ROUGHLY, max_iterations, known=axes)
+    return known.vectors @ found.w
 
 
 @dataclass
@@ -219,7 +188,7 @@ def _newton(
     max_iterations: int,
     *,
     start: torch.Tensor | None = None,
-    eigen: _Eigenvectors | None = None,
+    known: Preconditioner | None = None,
 ) -> _State:
     """Newton's method on all problems at once; a problem leaves when its gap is small enough."""
     c = torch.tensor(grid, dtype=torch.float64, device=data.device)
@@ -232,7 +201,7 @@ def _newton(
         w, margin = start, y * data.times(start, exact=True)
     state = _State(w, torch.zeros_like(c), torch.zeros_like(c), torch.zeros_like(c))
     todo = torch.arange(len(c), device=data.device)
-    first_norm = torch.zeros_like(c)
+    first = torch.zeros_like(c)
     for step in range(max_iterations + 1):
         m = margin[:, todo]
         pull = c[todo] * y[:, todo] * loss.slope(m)
@@ -244,13 +213,15 @@ def _newton(
         if step == max_iterations or len(todo) == 0:
             break
         state.steps[todo] += 1
-        norm = gradient.norm(dim=0)
-        first_norm[todo] = torch.maximum(first_norm[todo], norm)
-        # Loose while the curvature still moves, then tight: superlinear near the optimum.
-        forcing = (norm / first_norm[todo]).sqrt().clamp_(1e-3, 0.1)
-        eigen = eigen or _eigenvectors(data)
         curvature = loss.curvature(m).float()
-        direction = _conjugate_gradients(data, gradient, curvature, c[todo], eigen, forcing)
+        known = known or preconditioner(data)
+        solve = known.at(curvature, c[todo])
+        # The Newton decrement, about. A gradient's own norm is mostly that along a common offset.
+        decrement = (gradient * solve(gradient, torch.arange(len(todo)))).sum(0).sqrt()
+        first[todo] = torch.maximum(first[todo], decrement)
+        # Loose while the curvature still moves, then tight: superlinear near the optimum.
+        forcing = (decrement / first[todo]).sqrt().clamp_(1e-3, 0.1)
+        direction = _conjugate_gradients(data, gradient, curvature, c[todo], solve, forcing)
         along = y[:, todo] * data.times(direction, exact=True)
         t = _line_search(loss, w[:, todo], direction, m, along, c[todo])
         w[:, todo] += t * direction
@@ -263,34 +234,34 @@ def _conjugate_gradients(
     gradient: torch.Tensor,
     curvature: torch.Tensor,
     c: torch.Tensor,
-    eigen: _Eigenvectors,
+    solve: Solve,
     forcing: torch.Tensor,
 ) -> torch.Tensor:
     """d with ||H d + gradient|| <= forcing ||gradient||, H = I + C X^T curvature X.
 
-    gradient: (D, P); curvature: (N, P); eigen: the preconditioner, as if the curvature did not
-    depend on the example; returns (D, P).
+    gradient: (D, P); curvature: (N, P); returns (D, P). The norms are those that ``solve`` gives,
+    ||r||^2 = r . solve(r): near the error in the objective, unlike r . r.
     """
-    weight = c * curvature.mean(0, dtype=torch.float64)
     d = torch.zeros_like(gradient)
     residual = -gradient
-    z = eigen.solve(residual, weight)
+    todo = torch.arange(gradient.shape[1], device=gradient.device)
+    z = solve(residual, todo)
     p = z.clone()
     rz = (residual * z).sum(0)
-    goal = forcing * gradient.norm(dim=0)
-    todo = torch.arange(gradient.shape[1], device=gradient.device)
+    goal = forcing.square() * rz
     for _ in range(_CG_LIMIT):
         scale = curvature[:, todo] if len(todo) < curvature.shape[1] else curvature
         hp = p + c[todo] * data.gram_times(p, scale)
         alpha = rz / (p * hp).sum(0)
         d[:, todo] += alpha * p
         residual = residual - alpha * hp
-        going = residual.norm(dim=0) > goal[todo]
+        z = solve(residual, todo)
+        rz, previous = (residual * z).sum(0), rz
+        going = rz > goal[todo]
         if not going.any():
             break
-        todo, residual, p, rz = todo[going], residual[:, going], p[:, going], rz[going]
-        z = eigen.solve(residual, weight[todo])
-        rz, previous = (residual * z).sum(0), rz
+        todo, residual, z, p = todo[going], residual[:, going], z[:, going], p[:, going]
+        rz, previous = rz[going], previous[going]
         p = z + (rz / previous) * p
     return d
 
