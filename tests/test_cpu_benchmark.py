@@ -30,6 +30,13 @@ def test_candidates_take_turns():
     assert all(len(timing.seconds) == 2 for timing in timings.values())
 
 
+def test_what_takes_minutes_is_not_called_more_often_than_it_is_timed():
+    order = []
+    timings = interleave({"a": lambda: order.append("a")}, rounds=1, calls=1, wait_seconds=0)
+    assert order == ["a"]
+    assert len(timings["a"].seconds) == 1
+
+
 def test_every_candidate_is_measured():
     rows = ladder.cpu_table(16, 2, 4, 1, compiled=False, rounds=1, sample_seconds=0, wait_seconds=0)
     assert {*ladder.RUNGS[:4], "nn.LSTM"} <= {row["candidate"] for row in rows}

@@ -51,29 +51,38 @@ def interleave(
     rounds: int = 7,
     sample_seconds: float = 0.3,
     wait_seconds: float = 2.0,
+    calls: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Time each candidate ``rounds`` times in turn, every other round in reverse order.
 
     A sample is as many calls as take about ``sample_seconds``, with the wait for ``device`` to
     have done them, after a warm-up and up to ``wait_seconds`` of waiting for other processes to
-    pause. Where they do not, ``clock`` had better be that of ``clock_for``.
+    pause. Where they do not, ``clock`` had better be that of ``clock_for``. ``calls`` makes a
+    sample so many calls without a warm-up: for what takes minutes and has been called before.
     """
     device = torch.device(device)
-    timings = {}
-    for name, call in candidates.items():
-        call()
-        finish(device)
-        started = clock()
-        call()
-        finish(device)
-        elapsed = max(clock() - started, 1e-9)
-        timings[name] = Timing(calls=max(1, round(sample_seconds / elapsed)))
+    timings = {
+        name: Timing(calls=calls or _calls_in(call, sample_seconds, device, clock))
+        for name, call in candidates.items()
+    }
     for number in range(rounds):
         for name in candidates if number % 2 == 0 else reversed(candidates):
             wait_until_quiet(wait_seconds)
             _take_sample(candidates[name], timings[name], device, clock)
     return timings
+
+
+def _calls_in(
+    call: Callable[[], object], seconds: float, device: torch.device, clock: Callable[[], float]
+) -> int:
+    """How many calls take about so many seconds, after one that warms up."""
+    call()
+    finish(device)
+    started = clock()
+    call()
+    finish(device)
+    return max(1, round(seconds / max(clock() - started, 1e-9)))
 
 
 def clock_for(threads: int) -> Callable[[], float]:
