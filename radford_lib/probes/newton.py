@@ -221,7 +221,8 @@ def _newton(
         first[todo] = torch.maximum(first[todo], decrement)
         # Loose while the curvature still moves, then tight: superlinear near the optimum.
         forcing = (decrement / first[todo]).sqrt().clamp_(1e-3, 0.1)
-        direction = _conjugate_gradients(data, gradient, curvature, c[todo], solve, forcing)
+        enough = 0.1 * 2 * tolerance * state.objective[todo]
+        direction = _conjugate_gradients(data, gradient, curvature, c[todo], solve, forcing, enough)
         along = y[:, todo] * data.times(direction, exact=True)
         t = _line_search(loss, w[:, todo], direction, m, along, c[todo])
         w[:, todo] += t * direction
@@ -236,11 +237,13 @@ def _conjugate_gradients(
     c: torch.Tensor,
     solve: Solve,
     forcing: torch.Tensor,
+    enough: torch.Tensor,
 ) -> torch.Tensor:
     """d with ||H d + gradient|| <= forcing ||gradient||, H = I + C X^T curvature X.
 
     gradient: (D, P); curvature: (N, P); returns (D, P). The norms are those that ``solve`` gives,
-    ||r||^2 = r . solve(r): near the error in the objective, unlike r . r.
+    ||r||^2 = r . solve(r): near the error in the objective, unlike r . r. A residual r, which is
+    the next gradient if the curvatures hold, need not be smaller than r . r = ``enough`` (P,).
     """
     d = torch.zeros_like(gradient)
     residual = -gradient
@@ -257,7 +260,7 @@ def _conjugate_gradients(
         residual = residual - alpha * hp
         z = solve(residual, todo)
         rz, previous = (residual * z).sum(0), rz
-        going = rz > goal[todo]
+        going = (rz > goal[todo]) & (residual.square().sum(0) > enough[todo])
         if not going.any():
             break
         todo, residual, z, p = todo[going], residual[:, going], z[:, going], p[:, going]
