@@ -217,7 +217,8 @@ def _newton(
         known = known or preconditioner(data)
         solve = known.at(curvature, c[todo])
         # The Newton decrement, about. A gradient's own norm is mostly that along a common offset.
-        decrement = (gradient * solve(gradient, torch.arange(len(todo)))).sum(0).sqrt()
+        every = torch.arange(len(todo), device=data.device)
+        decrement = (gradient * solve(gradient, every)).sum(0).sqrt()
         first[todo] = torch.maximum(first[todo], decrement)
         # Loose while the curvature still moves, then tight: superlinear near the optimum.
         forcing = (decrement / first[todo]).sqrt().clamp_(1e-3, 0.1)
