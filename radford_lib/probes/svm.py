@@ -38,8 +38,8 @@ C_GRID = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
 class L2Svm:
     """A fitted one-vs-rest linear SVM.
 
-    weights: (K, F) float32; intercept, objective: (K,); ``gap``: (K,) the duality gap, an upper
-    bound of objective minus optimum. For two classes row 0 mirrors row 1.
+    weights: (K, F) float64, as exact as ``gap`` says; intercept, objective: (K,); ``gap``: (K,) the
+    duality gap, an upper bound of objective minus optimum. For two classes row 0 mirrors row 1.
     """
 
     weights: np.ndarray
@@ -151,7 +151,7 @@ def _svm(solution: Solution, index: int, c: float, rows: int) -> L2Svm:
         w = np.concatenate([-w, w])
         objective, gap = np.repeat(objective, 2), np.repeat(gap, 2)
     return L2Svm(
-        weights=w[:, :-1].astype(np.float32),
+        weights=w[:, :-1].copy(),
         intercept=w[:, -1].copy(),
         c=c,
         objective=objective,
