@@ -360,7 +360,8 @@ for row in compiled:
 #
 # **Try this.** `radford run machine_room/kernels -p batch 8` shows what small batches do to each rung; `-p hidden
 # 128` what small matrices do. `-p threads 2` adds a core, and then every product must be shared out and
-# waited for.
+# waited for, twice a step. Cores are rarely equally fast, so in the compiled rung a thread that is done takes units
+# from one that is late.
 #
 # ```{exercise}
 # :label: ex-kept
