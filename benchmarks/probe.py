@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+import click
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -32,6 +33,8 @@ from radford_lib.probes.rows import Rows
 OURS = "ours"
 FRESH = 2000  # examples to compare predictions on
 BLOCK = 1024  # examples made at a time
+CEILING_PRODUCTS = 10  # torch's products to a sample of them
+NAME = "{task}, {examples:,} x {features:,} {dtype}, {classes} classes, {n_c} C"
 COLUMNS = {
     "solver": "{}",
     "seconds": "{:.3g}",
@@ -58,7 +61,7 @@ class Case:
     grid: tuple[float, ...]
     peers: tuple[str, ...]
     dtype: str = "float32"
-    rounds: int = 3  # one for a case of minutes: one call, with no warm-up but the first call
+    rounds: int = 3  # one for a case of many minutes
 
 
 CASES = (
@@ -206,34 +209,51 @@ class ProductFlops(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def first_call(solver: Solver) -> First:
-    """Call ``solver`` once: what it finds, its memory, its matrix products and its warnings."""
+def first_call(solver: Solver, about: str = "") -> First:
+    """Call ``solver`` once: what it finds, its memory, its matrix products and its warnings.
+
+    Says on stderr, ``about`` first, how long that took: a case may take many minutes.
+    """
     kept: list[Fit] = []
     with warnings.catch_warnings(record=True) as caught, ProductFlops() as counter:
         warnings.simplefilter("always")
-        memory = first_step(lambda: kept.append(solver()))["memory_mb"]
+        taken = first_step(lambda: kept.append(solver()))
+    if about:
+        click.echo(f"{about}: first call {taken['first_step_seconds']:.1f} s", err=True)
     stopped = any(issubclass(w.category, ConvergenceWarning) for w in caught)
     note = "stopped at its limit of iterations" if stopped else ""
-    return First(kept[0], memory, counter.flops, note)
+    return First(kept[0], taken["memory_mb"], counter.flops, note)
+
+
+def case_name(case: Case) -> str:
+    return NAME.format(**vars(case), n_c=len(case.grid))
 
 
 def case_rows(case: Case, device: str, **sampling: Any) -> list[Row]:
-    """One row for each solver of ``case``; ``sampling`` goes to ``timing.interleave``."""
-    sampling = {"rounds": case.rounds, "calls": 1 if case.rounds == 1 else None} | sampling
+    """One row for each solver of ``case``; ``sampling`` goes to ``timing.interleave``.
+
+    A sample is one call, as the first call has warmed up.
+    """
+    sampling = {"rounds": case.rounds} | sampling
     data = make_data(case)
     calls = solvers(case, data, device)
     small = Case(case.task, 40, 8, case.classes, case.grid[:1], case.peers, case.dtype)
     for call in solvers(small, make_data(small), device).values():
         first_call(call)  # libraries load: not what is measured
-    first = {name: first_call(call) for name, call in calls.items()}
+    about = case_name(case)
+    first = {name: first_call(call, f"{about}, {name}") for name, call in calls.items()}
     size = CEILING_SIZE if device == "cpu" else 8192
     left, right = (torch.randn(size, size, device=device) for _ in range(2))
     product = torch.mm(left, right)  # warms up, too
-    ceiling: dict[str, Callable[[], object]] = {CEILING: lambda: torch.mm(left, right, out=product)}
+
+    def products() -> None:
+        for _ in range(CEILING_PRODUCTS):
+            torch.mm(left, right, out=product)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # noted above
-        timings = interleave({**ceiling, **calls}, device=device, **sampling)
-    peak = 2 * size**3 / timings[CEILING].median
+        timings = interleave({CEILING: products, **calls}, device=device, calls=1, **sampling)
+    peak = CEILING_PRODUCTS * 2 * size**3 / timings[CEILING].median
     return [
         {
             "task": case.task, "examples": case.examples, "features": case.features,
@@ -282,7 +302,7 @@ def run(device: str, quick: bool) -> list[Row]:
     ``quick`` rehearses it in seconds, at sizes that say nothing. Peers run on the processor, as
     they can nothing else.
     """
-    sampling = {"sample_seconds": 0.0, "wait_seconds": 0.0, "rounds": 2} if quick else {}
+    sampling = {"wait_seconds": 0.0, "rounds": 2} if quick else {}
     rows = []
     for case in CASES_QUICK if quick else CASES:
         rows += case_rows(case, device, **sampling)
@@ -294,8 +314,7 @@ def as_text(rows: Sequence[Row]) -> str:
     lines: list[str] = []
     cases: dict[str, list[Row]] = {}
     for row in rows:
-        about = "{task}, {examples:,} x {features:,} {dtype}, {classes} classes, {n_c} C"
-        cases.setdefault(about.format(**row), []).append(row)
+        cases.setdefault(NAME.format(**row), []).append(row)
     for about, found in cases.items():
         lines += ["", about, *as_table(found, COLUMNS)]
     return "\n".join(lines).strip()
