@@ -222,7 +222,8 @@ def _newton(
         first[todo] = torch.maximum(first[todo], decrement)
         # Loose while the curvature still moves, then tight: superlinear near the optimum.
         forcing = (decrement / first[todo]).sqrt().clamp_(1e-3, 0.1)
-        enough = 0.1 * 2 * tolerance * state.objective[todo]
+        # A tenth of the gap that is asked for, and the gap is half the gradient's square.
+        enough = 2 * (0.1 * tolerance * state.objective[todo])
         direction = _conjugate_gradients(data, gradient, curvature, c[todo], solve, forcing, enough)
         along = y[:, todo] * data.times(direction, exact=True)
         t = _line_search(loss, w[:, todo], direction, m, along, c[todo])

@@ -8,9 +8,8 @@ Minimises, for each class k and each C, the objective of liblinear and of scikit
 where x_i ends with a constant 1, so that the intercept is regularised with the weights. The
 features may be of any size and of half precision: see ``radford_lib.probes.newton``.
 
-For one C on one thread ``LinearSVC`` may be as fast (``radford bench probe`` times both). It is not
-used because it copies the features to float64, has one thread and no GPU, shares no work between
-C's, and gives no bound of its error.
+``LinearSVC``, which ``radford bench probe`` times beside this, copies the features to float64, has
+one thread and no GPU, shares no work between C's, and gives no bound of its error.
 """
 
 from collections.abc import Sequence
