@@ -133,7 +133,7 @@ def test_the_number_of_threads_changes_nothing(native, cell, threads):
     bytes_, tensors = make_inputs(cell, 20, 32, 100)
     names = ["h", "h_T", "c_T", *INPUTS[cell]]
     found = []
-    for number in (1, 2, 3):
+    for number in (1, 2, 3, 8):  # the last more than there may be cores, or panels
         threads(number)
         found.append(outputs_and_gradients(cell, bytes_, tensors, None, "cpu"))
     for several in found[1:]:

@@ -94,45 +94,50 @@ inline void multiplicative_backward(const Sequence& s, const Gradients& g, int64
   }
 }
 
-// The gradients that this thread's panels begin with.
-inline void begin_backward(const Sequence& s, const Gradients& g, const Team& team) {
+// The gradients that a panel begins with.
+inline void begin_backward(const Sequence& s, const Gradients& g, int64_t panel) {
   const int64_t tile = s.batch * kPanel;
-  for (int64_t p = team.first; p < team.last; p++) {
-    copy_in(s, p, g.h_last, g.dh + p * tile);
-    copy_in(s, p, g.c_last, g.dc + p * tile);
-    std::fill_n(g.table_zx + p * 256 * 4 * kPanel, 256 * 4 * kPanel, 0.0f);
-    if (s.multiplicative) std::fill_n(g.table_mx + p * 256 * kPanel, 256 * kPanel, 0.0f);
-  }
+  copy_in(s, panel, g.h_last, g.dh + panel * tile);
+  copy_in(s, panel, g.c_last, g.dc + panel * tile);
+  std::fill_n(g.table_zx + panel * 256 * 4 * kPanel, 256 * 4 * kPanel, 0.0f);
+  if (s.multiplicative) std::fill_n(g.table_mx + panel * 256 * kPanel, 256 * kPanel, 0.0f);
 }
 
 // What one thread does of the whole sequence.
 inline void backward(const Sequence& s, const Gradients& g, const Team& team) {
-  const int64_t tile = s.batch * kPanel;
-  begin_backward(s, g, team);
+  const int64_t tile = s.batch * kPanel, group = panels_at_once(s.batch);
+  team.for_each_panel(group, [&](int64_t first, int64_t count) {
+    for (int64_t p = first; p < first + count; p++) {
+      begin_backward(s, g, p);
+      gates_backward(s, g, s.steps - 1, p);
+    }
+  });
   for (int64_t t = s.steps - 1; t >= 0; t--) {
-    for (int64_t p = team.first; p < team.last; p++) gates_backward(s, g, t, p);
-    team.wait();
     Rows x{g.dz + t * s.batch * g.dz_stride, g.dz_stride, s.batch};
     int64_t depth = 4 * s.hidden;
     const float* weights = g.w_z;
     if (s.multiplicative) {
-      for_each_panel(team, s.batch, [&](int64_t p, int64_t count) {
-        multiply(x, weights + p * depth * kPanel, count, depth, {g.dm + p * tile, tile, kPanel});
-        for (int64_t q = p; q < p + count; q++) multiplicative_backward(s, g, t, q);
+      team.for_each_panel(group, [&](int64_t first, int64_t count) {
+        multiply(x, weights + first * depth * kPanel, count, depth,
+                 {g.dm + first * tile, tile, kPanel});
+        for (int64_t p = first; p < first + count; p++) multiplicative_backward(s, g, t, p);
       });
-      team.wait();
       x = Rows{g.dhm + t * s.batch * g.dhm_stride, g.dhm_stride, s.batch};
       depth = s.hidden;
       weights = g.w_m;
     }
-    for_each_panel(team, s.batch, [&](int64_t p, int64_t count) {
-      multiply(x, weights + p * depth * kPanel, count, depth, {g.dh + p * tile, tile, kPanel},
-               true);
+    team.for_each_panel(group, [&](int64_t first, int64_t count) {
+      multiply(x, weights + first * depth * kPanel, count, depth,
+               {g.dh + first * tile, tile, kPanel}, true);
+      for (int64_t p = first; p < first + count; p++) {
+        if (t > 0) {
+          gates_backward(s, g, t - 1, p);
+        } else {
+          copy_out(s, p, g.dh + p * tile, g.h0);
+          copy_out(s, p, g.dc + p * tile, g.c0);
+        }
+      }
     });
-  }
-  for (int64_t p = team.first; p < team.last; p++) {
-    copy_out(s, p, g.dh + p * tile, g.h0);
-    copy_out(s, p, g.dc + p * tile, g.c0);
   }
 }
 

@@ -72,35 +72,36 @@ inline void update_state(const Sequence& s, int64_t t, int64_t panel, float* gat
 // What one thread does of the whole sequence.
 inline void forward(const Sequence& s, const Team& team) {
   const int64_t panels = s.panels(), tile = s.batch * kPanel, plane = panels * tile;
-  for (int64_t p = team.first; p < team.last; p++) copy_in(s, p, s.c0, s.c + p * tile);
+  const int64_t group = panels_at_once(s.batch);
   for (int64_t t = 0; t < s.steps; t++) {
     const int64_t kept = s.keep ? t : 0;
     const float* h_before = t ? s.h + (t - 1) * s.batch * s.hidden : s.h0;
     Rows x{h_before, s.hidden, s.batch};
     if (s.multiplicative) {
       float *hm = s.hm + kept * plane, *m = s.m + kept * s.batch * s.m_stride;
-      for_each_panel(team, s.batch, [&](int64_t p, int64_t count) {
-        multiply(x, s.w_m + p * s.hidden * kPanel, count, s.hidden, {hm + p * tile, tile, kPanel});
-        for (int64_t q = p; q < p + count; q++)
-          multiplicative_state(s, t, q, hm + q * tile, m + q * kPanel);
+      team.for_each_panel(group, [&](int64_t first, int64_t count) {
+        multiply(x, s.w_m + first * s.hidden * kPanel, count, s.hidden,
+                 {hm + first * tile, tile, kPanel});
+        for (int64_t p = first; p < first + count; p++)
+          multiplicative_state(s, t, p, hm + p * tile, m + p * kPanel);
       });
-      team.wait();
       x = Rows{m, s.m_stride, s.batch};
     }
-    const float* c_before = s.c + kept * plane;
+    float* c_before = s.c + kept * plane;
     float* c = s.keep ? s.c + (t + 1) * plane : s.c;
     float* h = s.h + t * s.batch * s.hidden;
-    for (int64_t p = team.first; p < team.last; p++) {
-      // one tile for all panels of a thread stays in its first-level cache
-      float* gates = s.gates + (s.keep ? t * panels + p : team.first) * 4 * tile;
-      multiply(x, s.w_z + p * 4 * s.hidden * kPanel, 4, s.hidden, {gates, kPanel, 4 * kPanel});
-      update_state(s, t, p, gates, c_before + p * tile, c + p * tile, h_before + p * kPanel,
-                   h + p * kPanel);
-    }
-    team.wait();
+    team.for_each_panel(group, [&](int64_t first, int64_t count) {
+      for (int64_t p = first; p < first + count; p++) {
+        // one tile for all panels of a thread stays in its first-level cache
+        float* gates = s.gates + (s.keep ? t * panels + p : team.id) * 4 * tile;
+        multiply(x, s.w_z + p * 4 * s.hidden * kPanel, 4, s.hidden, {gates, kPanel, 4 * kPanel});
+        if (t == 0) copy_in(s, p, s.c0, c_before + p * tile);
+        update_state(s, t, p, gates, c_before + p * tile, c + p * tile, h_before + p * kPanel,
+                     h + p * kPanel);
+        if (t == s.steps - 1) copy_out(s, p, c + p * tile, s.c_last);
+      }
+    });
   }
-  const float* c = s.keep ? s.c + s.steps * plane : s.c;
-  for (int64_t p = team.first; p < team.last; p++) copy_out(s, p, c + p * tile, s.c_last);
 }
 
 }  // namespace radford

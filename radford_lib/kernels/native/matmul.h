@@ -7,7 +7,6 @@
 
 #include <algorithm>
 
-#include "threads.h"
 #include "vector.h"
 
 namespace radford {
@@ -90,12 +89,7 @@ inline void multiply(Rows x, const float* weights, int64_t panels, int64_t depth
     }
 }
 
-// Call work(first, count) for this thread's panels, as many at a time as `multiply` takes together.
-template <class Work>
-void for_each_panel(const Team& team, int64_t rows, Work work) {
-  const int64_t group = rows == 1 ? kWidePanels : 1;
-  for (int64_t p = team.first; p < team.last; p += group)
-    work(p, std::min(group, team.last - p));
-}
+// Panels that `multiply` had better take together.
+inline int64_t panels_at_once(int64_t rows) { return rows == 1 ? kWidePanels : 1; }
 
 }  // namespace radford

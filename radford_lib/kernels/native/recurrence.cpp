@@ -17,13 +17,13 @@ int64_t radford_narrow(const int64_t* from, uint8_t* to, int64_t count) {
 }
 
 void radford_forward(const radford::Sequence* s) {
-  radford::share_panels(s->panels(), s->threads,
-                        [s](const radford::Team& team) { radford::forward(*s, team); });
+  radford::with_team(s->panels(), s->threads,
+                     [s](const radford::Team& team) { radford::forward(*s, team); });
 }
 
 void radford_backward(const radford::Sequence* s, const radford::Gradients* g) {
-  radford::share_panels(s->panels(), s->threads,
-                        [s, g](const radford::Team& team) { radford::backward(*s, *g, team); });
+  radford::with_team(s->panels(), s->threads,
+                     [s, g](const radford::Team& team) { radford::backward(*s, *g, team); });
 }
 
 }  // extern "C"

@@ -1,7 +1,8 @@
 """The mLSTM and LSTM recurrences on CPU in C++: one autograd node for a sequence.
 
-Threads that live as long as the sequence share the units, in panels; a panel's product ends with
-its gates (``forward.h``, ``backward.h``). Each weight gradient is one product over all steps.
+Threads that live as long as the sequence share the units, in panels, and help each other out
+(``threads.h``); a panel's product ends with its gates (``forward.h``, ``backward.h``). Each weight
+gradient is one product over all steps.
 
 To the bit: h, c and the gradients of the tables and of the state do not depend on the number of
 threads; h and c of a sequence depend neither on its batch nor on how it is cut into windows. The
