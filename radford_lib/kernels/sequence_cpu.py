@@ -69,21 +69,25 @@ def _forward(
     steps, (batch, hidden) = len(bytes), h0.shape
     h_all = h0.new_empty(steps, batch, hidden)
     z, zx = h0.new_empty(2, batch, 4 * hidden)  # used at every step, so near the processor
+    # all views at once: one at a time they would cost as much as small operations
+    z_ifo, z_u = z.split((3 * hidden, hidden), dim=1)
+    of_ifo, of_u = (g.unbind() for g in room["gates"].split((3 * hidden, hidden), dim=2))
+    of_gates = list(zip(*(g.unbind() for g in room["gates"].chunk(4, dim=2)), strict=True))
+    of = {name: kept.unbind() for name, kept in room.items() if name != "gates"}
     h, c = h0, c0
-    for t in range(steps):
-        k = t % len(room["gates"])
-        g, tanh, h_new = room["gates"][k], room["tanh_c"][k], h_all[t]
-        c_new = room["c"][t % len(room["c"])]
+    for t, (h_new, row) in enumerate(zip(h_all, bytes, strict=True)):
+        k = t % len(of_gates)
+        c_new, tanh = of["c"][t % len(of["c"])], of["tanh_c"][k]
         x = h
         if table_mx is not None and w_m is not None:
-            torch.index_select(table_mx, 0, bytes[t], out=room["mx"][k])
-            torch.mm(h, w_m, out=room["hm"][k])
-            x = torch.mul(room["hm"][k], room["mx"][k], out=room["m"][k])
+            torch.index_select(table_mx, 0, row, out=of["mx"][k])
+            torch.mm(h, w_m, out=of["hm"][k])
+            x = torch.mul(of["hm"][k], of["mx"][k], out=of["m"][k])
         torch.mm(x, w_z, out=z)
-        z += torch.index_select(table_zx, 0, bytes[t], out=zx)  # addmm is slower on top of it
-        torch.sigmoid(z[:, : 3 * hidden], out=g[:, : 3 * hidden])
-        torch.tanh(z[:, 3 * hidden :], out=g[:, 3 * hidden :])
-        i, f, o, u = g.chunk(4, dim=1)
+        z += torch.index_select(table_zx, 0, row, out=zx)  # addmm is slower on top of it
+        torch.sigmoid(z_ifo, out=of_ifo[k])
+        torch.tanh(z_u, out=of_u[k])
+        i, f, o, u = of_gates[k]
         torch.mul(f, c, out=c_new).addcmul_(i, u)
         torch.tanh(c_new, out=tanh)
         torch.mul(o, tanh, out=h_new)
